@@ -1,0 +1,61 @@
+"""Training state on disk: trained weights and AdamW moments as safetensors, and one integer, the step.
+
+Frozen weights are not stored: they are those of the base model. The directory is sealed with a marker, written last.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from hybrid_core.storage import mark_complete, verify_complete
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def save(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, step: int, plan_hash: str) -> None:
+    """Write the state after `step` optimiser steps."""
+    directory.mkdir(parents=True, exist_ok=True)
+    trained = _trained(module)
+    save_file({n: p.detach().cpu().contiguous() for n, p in trained.items()}, directory / "weights.safetensors")
+    moments = {
+        f"{name}.{moment}": optimizer.state[p][moment].detach().cpu().contiguous()
+        for name, p in trained.items()
+        for moment in _MOMENTS
+        if p in optimizer.state
+    }
+    save_file(moments, directory / "optimizer.safetensors")
+    (directory / "state.json").write_text(json.dumps({"step": step, "plan_hash": plan_hash}) + "\n")
+    mark_complete(directory, kind="checkpoint", step=step)
+
+
+def load(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, plan_hash: str) -> int:
+    """Restore the state in place and return its step.
+
+    Raises:
+        RequestError: the directory is cut short or damaged.
+        RuntimeError: the checkpoint belongs to another plan (other data, seed, batch or policy) or another model.
+    """
+    verify_complete(directory)
+    state: dict[str, Any] = json.loads((directory / "state.json").read_text())
+    if state["plan_hash"] != plan_hash:
+        raise RuntimeError(f"{directory} was written under plan {state['plan_hash']}, this run has plan {plan_hash}; use a new output")
+    trained, weights = _trained(module), load_file(directory / "weights.safetensors")
+    if trained.keys() != weights.keys():
+        raise RuntimeError(f"{directory} holds other trained weights than this model: {sorted(trained.keys() ^ weights.keys())[:5]}")
+    moments = load_file(directory / "optimizer.safetensors")
+    with torch.no_grad():
+        for name, p in trained.items():
+            p.copy_(weights[name])
+            if f"{name}.step" in moments:
+                optimizer.state[p] = {m: moments[f"{name}.{m}"].to("cpu" if m == "step" else p.device) for m in _MOMENTS}
+    return int(state["step"])
+
+
+def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}

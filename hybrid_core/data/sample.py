@@ -1,0 +1,53 @@
+"""The built-in corpus: 224 meanings in six languages and five domains, written for this repository (DATASHEET.md).
+
+The encyclopaedic domain is split by meaning into `train` and `heldout`; finance, medicine, law and software are
+evaluation only. One JSON line per meaning in `sample/<domain>.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hybrid_core.config import digest
+from hybrid_core.data.corpus import Pair, write_corpus
+
+TRAINING_DOMAIN = "encyclopaedic"
+DOMAINS = (TRAINING_DOMAIN, "finance", "medicine", "law", "software")
+LICENCE = "Apache-2.0"
+
+
+def meanings(domain: str) -> list[dict[str, Any]]:
+    """The meanings of a domain: meaning_id, topic, split, texts {language: {query, passage}}."""
+    text = (files("hybrid_core.data") / "sample" / f"{domain}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def pairs(domain: str, split: str) -> Iterator[Pair]:
+    """All query-passage pairs of one split of a domain."""
+    for meaning in meanings(domain):
+        if meaning["split"] == split:
+            for language, text in meaning["texts"].items():
+                yield Pair(meaning["meaning_id"], language, text["query"], text["passage"], dataset="sample", domain=domain)
+
+
+def sample_corpus() -> str:
+    """Directory of the training split as a corpus, written to the temporary folder on first use."""
+    training = list(pairs(TRAINING_DOMAIN, "train"))
+    name = digest([[p.meaning_id, p.language, p.query, p.passage] for p in training])
+    target = Path(os.environ.get("HYBRID_CACHE", tempfile.gettempdir())) / f"hybrid-sample-corpus-{name}"
+    if not (target / "complete.json").exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=target.parent))
+        write_corpus(scratch, training, licence=LICENCE, sources=["hybrid_core/data/sample"])
+        try:
+            scratch.rename(target)
+        except OSError:  # another process was first
+            if not (target / "complete.json").exists():
+                raise
+    return str(target)

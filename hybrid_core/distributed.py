@@ -1,0 +1,84 @@
+"""What the training loop needs of a process group; without one, everything is the single-process case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def rank() -> int:
+    """This process's number, 0 without a process group."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes, 1 without a process group."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+class _Gather(torch.autograd.Function):
+    """Concatenate equal parts of all ranks; the gradient of a part is the sum over the ranks that used it."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:
+        parts = [torch.empty_like(part) for _ in range(world_size())]
+        dist.all_gather(parts, part.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].contiguous().clone()
+        dist.all_reduce(total)
+        return total.chunk(world_size())[rank()]
+
+
+def gather(part: Tensor) -> Tensor:
+    """All ranks' rows in rank order, differentiable. Every rank must hold the same number of rows."""
+    if world_size() == 1:
+        return part
+    gathered: Tensor = _Gather.apply(part)  # type: ignore[no-untyped-call]
+    return gathered
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace gradients by their mean over ranks, in one all-reduce."""
+    if world_size() == 1:
+        return
+    grads = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in grads])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    offset = 0
+    for g in grads:
+        g.copy_(flat[offset : offset + g.numel()].view_as(g))
+        offset += g.numel()
+
+
+def mean_over_ranks(value: Tensor) -> float:
+    """Mean of a scalar over ranks. NaN or infinity on one rank shows on all of them."""
+    total = value.detach().double().clone()
+    if world_size() > 1:
+        dist.all_reduce(total)
+    return float(total) / world_size()
+
+
+def check_agreement(step: int, digest: int, device: torch.device) -> None:
+    """Stop when ranks hold different batches for the same step.
+
+    Raises:
+        RuntimeError: names the ranks that differ from rank 0.
+    """
+    if world_size() == 1:
+        return
+    mine = torch.tensor([digest], dtype=torch.int64, device=device)
+    digests = [torch.empty_like(mine) for _ in range(world_size())]
+    dist.all_gather(digests, mine)
+    wrong = [r for r, other in enumerate(digests) if int(other) != int(digests[0])]
+    if wrong:
+        raise RuntimeError(
+            f"step {step}: rank(s) {wrong} planned another batch than rank 0; the corpus, config or seed differs between workers"
+        )

@@ -1,0 +1,119 @@
+"""Suite + embeddings -> ranks -> scores of every query in every setting -> averages per language and setting.
+
+mono: query language = pool language. cross: every ordered pair of different languages. multi: one pool of all languages,
+relevant passages of all languages count. A query without a relevant passage in a pool takes no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from hybrid_core.data.suites import Suite
+from hybrid_core.metrics import bias, ranking
+from hybrid_core.search import RelevantRanks, rank_relevant
+
+METRICS = ("mAP", "mAP@20", "R@1", "R@10", "MRR", "nDCG@10")
+BIAS_METRICS = ("rank_distance", "rank_distance_share", "max_rank", "same_language_share@k")
+ALL_LANGUAGES = "*"
+"""Pool language of the multi setting in per-query tables."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one encoder on one suite."""
+
+    suite: str
+    candidate_text: str
+    per_query: pa.Table
+    """One row per (setting, query, pool): setting, query_id, meaning_id, domain, query_language, passage_language, metrics."""
+    language_histogram: dict[str, dict[str, float]]
+    """Share of each passage language in the pooled top k, per query language."""
+    pool_sizes: dict[str, int]
+
+
+def evaluate(suite: Suite, queries: np.ndarray, passages: np.ndarray, *, top_k: int = 10) -> Evaluation:
+    """Score one encoder in all settings of a suite from one set of embeddings.
+
+    Args:
+        suite: the test collection.
+        queries: unit vectors [queries, d].
+        passages: unit vectors [passages, d].
+        top_k: depth of the language histogram.
+    """
+    ranks = rank_relevant(suite, queries, passages, top_k=top_k)
+    tables = [_score_setting(suite, ranks, setting, pool) for setting, pool in _pools(suite, ranks.languages)]
+    shares = _language_shares(suite, ranks)
+    if "multi" in suite.settings:
+        tables.append(_score_setting(suite, ranks, "multi", None, shares))
+    query_language = np.array(suite.queries.languages)
+    histogram = {
+        lang: dict(zip(ranks.languages, shares[query_language == lang].mean(0).tolist(), strict=True))
+        for lang in sorted(set(suite.queries.languages))
+    }
+    pools = dict(zip(ranks.languages, ranks.pool_sizes.tolist(), strict=True))
+    return Evaluation(suite.name, suite.candidate_text, pa.concat_tables(tables), histogram, pools)
+
+
+def _pools(suite: Suite, languages: Sequence[str]) -> list[tuple[str, int]]:
+    return [(setting, pool) for setting in ("mono", "cross") if setting in suite.settings for pool in range(len(languages))]
+
+
+def _language_shares(suite: Suite, ranks: RelevantRanks) -> np.ndarray:
+    passage_language = np.array([ranks.languages.index(lang) for lang in suite.passages.languages])
+    return bias.language_shares(ranks.top, passage_language, len(ranks.languages))
+
+
+def _score_setting(suite: Suite, ranks: RelevantRanks, setting: str, pool: int | None, shares: np.ndarray | None = None) -> pa.Table:
+    """Per-query scores of one setting in one pool language (None: all languages pooled)."""
+    query_language = np.array(suite.queries.languages)
+    passage_language = np.array(suite.passages.languages)[ranks.passage]
+    if pool is None:
+        rank, judged = 1 + ranks.ahead.sum(1), np.ones(len(ranks.query), dtype=bool)
+        asked = np.ones(len(query_language), dtype=bool)
+        pool_name = ALL_LANGUAGES
+    else:
+        pool_name = ranks.languages[pool]
+        rank, judged = 1 + ranks.ahead[:, pool], passage_language == pool_name
+        asked = (query_language == pool_name) == (setting == "mono")
+    sorted_ranks = ranking.sorted_ranks(ranks.query[judged], rank[judged], len(query_language))
+    rows = np.flatnonzero(asked & (sorted_ranks > 0).any(1))
+    sorted_ranks = sorted_ranks[rows]
+    columns = _metric_columns(sorted_ranks) | _bias_columns(suite, ranks, rows, sorted_ranks, shares)
+    return pa.table(_identity_columns(suite, setting, rows, pool_name) | columns)
+
+
+def _identity_columns(suite: Suite, setting: str, rows: np.ndarray, pool_name: str) -> dict[str, pa.Array]:
+    q = suite.queries
+    labels = {"query_id": q.ids, "meaning_id": q.meaning_ids, "domain": q.domains, "query_language": q.languages}
+    fixed = {"suite": suite.name, "setting": setting, "passage_language": pool_name}
+    texts = {name: [values[i] for i in rows] for name, values in labels.items()} | {n: [v] * len(rows) for n, v in fixed.items()}
+    return {name: pa.array(values, pa.string()).dictionary_encode() for name, values in texts.items()}
+
+
+def _metric_columns(sorted_ranks: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        "mAP": ranking.average_precision(sorted_ranks),
+        "mAP@20": ranking.average_precision(sorted_ranks, 20),
+        "R@1": ranking.recall(sorted_ranks, 1),
+        "R@10": ranking.recall(sorted_ranks, 10),
+        "MRR": ranking.reciprocal_rank(sorted_ranks),
+        "nDCG@10": ranking.ndcg(sorted_ranks, 10),
+    }
+
+
+def _bias_columns(suite: Suite, ranks: RelevantRanks, rows: np.ndarray, sorted_ranks: np.ndarray, shares: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Language bias is defined on the pooled list; elsewhere the columns are NaN."""
+    if shares is None:
+        return {name: np.full(len(rows), np.nan) for name in BIAS_METRICS}
+    distance = bias.rank_distance(sorted_ranks)
+    known = {lang: i for i, lang in enumerate(ranks.languages)}
+    own = np.array([known.get(suite.queries.languages[i], -1) for i in rows])
+    same = np.where(own >= 0, shares[rows, np.maximum(own, 0)], np.nan)
+    return {
+        "rank_distance": distance, "rank_distance_share": distance / ranks.pool_sizes.sum(),
+        "max_rank": bias.max_rank(sorted_ranks), "same_language_share@k": same,
+    }  # fmt: skip

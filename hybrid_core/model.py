@@ -1,0 +1,225 @@
+"""The encoder: a Hugging Face backbone, pooling, prefixes; loading by name and export as a sentence-transformers model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
+
+from hybrid_core.backbones import backbone_for
+from hybrid_core.config import ModelConfig
+from hybrid_core.errors import RequestError
+from hybrid_core.packaged import packaged_directory
+from hybrid_core.storage import is_remote, local_directory
+from hybrid_core.vocabulary import trim
+
+Kind = Literal["query", "passage"]
+_ENCODER_FILE = "hybrid_encoder.json"
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """How text becomes a vector, apart from the weights. Stored with every exported model."""
+
+    pooling: str
+    query_prefix: str
+    passage_prefix: str
+    max_query_tokens: int
+    max_passage_tokens: int
+
+
+class Encoder(nn.Module):
+    """One tower for queries and passages; outputs are unit vectors, so a dot product is the cosine."""
+
+    def __init__(self, backbone: Any, tokenizer: PreTrainedTokenizerFast, settings: EncoderSettings) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.tokenizer = tokenizer
+        self.settings = settings
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return int(self.backbone.config.hidden_size)
+
+    def tokenize(self, texts: Sequence[str], kind: Kind) -> list[list[int]]:
+        """Token ids of each text with its prefix, cut to the kind's maximum, special tokens included."""
+        s = self.settings
+        prefix, limit = (s.query_prefix, s.max_query_tokens) if kind == "query" else (s.passage_prefix, s.max_passage_tokens)
+        if not texts:
+            return []
+        encoded = self.tokenizer([prefix + t for t in texts], truncation=True, max_length=limit, return_attention_mask=False)
+        return list(encoded["input_ids"])
+
+    def pad(self, token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Rectangular ids and mask [n, longest], on the device of the weights."""
+        longest = max(len(ids) for ids in token_ids)
+        padding = self.tokenizer.pad_token_id
+        ids = torch.tensor([[*row, *[padding] * (longest - len(row))] for row in token_ids])
+        lengths = torch.tensor([len(row) for row in token_ids])
+        mask = (torch.arange(longest)[None, :] < lengths[:, None]).long()
+        device = next(self.parameters()).device
+        return ids.to(device), mask.to(device)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Unit embeddings [n, dimension] in float32."""
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask)
+        if self.settings.pooling == "pooler":
+            pooled = output.pooler_output.float()
+        elif self.settings.pooling == "cls":
+            pooled = output.last_hidden_state[:, 0].float()
+        else:
+            weights = attention_mask[:, :, None].float()
+            pooled = (output.last_hidden_state.float() * weights).sum(1) / weights.sum(1)
+        return nn.functional.normalize(pooled, dim=-1)
+
+
+def load_encoder(config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | None = None) -> Encoder:
+    """Load an encoder by name and shape it as the config asks.
+
+    Args:
+        config: which weights; fields left unset take what the backbone (or the exported model) was made with.
+        seed: initialises LoRA adapters.
+        texts: what a trimmed vocabulary must cover; needed when `vocabulary` is "trimmed".
+
+    Raises:
+        RequestError: the model cannot be found, or cannot be shaped as asked.
+    """
+    source = _source(config.name)
+    backbone, tokenizer = _pretrained(config.name, source)
+    settings = _settings(config, source)
+    if settings.pooling != "pooler" and getattr(backbone, "pooler", None) is not None:
+        backbone.pooler = None
+    _check_lengths(config, backbone)
+    if config.layers is not None:
+        _keep_layers(backbone, config.layers)
+    if config.vocabulary == "trimmed":
+        if texts is None:
+            raise RequestError("model.vocabulary=trimmed needs the texts to cover; this job has none, use full")
+        tokenizer = trim(backbone, tokenizer, (p + t for t in texts for p in (settings.query_prefix, settings.passage_prefix)))
+    for module in backbone.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # dropout would make the loss depend on how a batch is cut over workers
+    if config.freeze_embeddings:
+        backbone.embeddings.requires_grad_(False)
+    if config.lora_rank:
+        backbone = _with_lora(backbone, config.lora_rank, seed)
+    return Encoder(backbone, tokenizer, settings)
+
+
+def _source(name: str) -> str:
+    """A local directory where the name is one, else the hub name itself."""
+    if name.startswith("packaged:"):
+        return str(packaged_directory(name.removeprefix("packaged:")))
+    if "://" in name and is_remote(name):
+        return str(local_directory(name))
+    return name
+
+
+def _pretrained(name: str, source: str) -> tuple[Any, PreTrainedTokenizerFast]:
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()  # an unused pooler is expected and handled above
+    transformers.logging.disable_progress_bar()
+    try:
+        return AutoModel.from_pretrained(source, dtype=torch.float32), AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RequestError(
+            f"model.name={name!r} cannot be loaded: {reason} Allowed: a hub name (hub reachable, HF_HUB_OFFLINE unset), "
+            "a directory, a storage URI, models:/..., or packaged:multilingual-e5-small"
+        ) from error
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
+def _settings(config: ModelConfig, source: str) -> EncoderSettings:
+    """Config first, then what an exported model remembers, then the registry."""
+    exported = Path(source) / _ENCODER_FILE
+    known = json.loads(exported.read_text()) if exported.exists() else {}
+    backbone = backbone_for(config.name)
+    return EncoderSettings(
+        pooling=config.pooling or known.get("pooling", backbone.pooling),
+        query_prefix=known.get("query_prefix", backbone.query_prefix) if config.query_prefix is None else config.query_prefix,
+        passage_prefix=known.get("passage_prefix", backbone.passage_prefix) if config.passage_prefix is None else config.passage_prefix,
+        max_query_tokens=config.max_query_tokens,
+        max_passage_tokens=config.max_passage_tokens,
+    )
+
+
+def _check_lengths(config: ModelConfig, backbone: Any) -> None:
+    # RoBERTa-style models count positions from padding_idx + 1, so two fewer tokens fit than there are rows.
+    offset = backbone.config.pad_token_id + 1 if "roberta" in backbone.config.model_type else 0
+    room = backbone.config.max_position_embeddings - offset
+    for field in ("max_query_tokens", "max_passage_tokens"):
+        if getattr(config, field) > room:
+            raise RequestError(f"model.{field}={getattr(config, field)} is more than the {room} positions of {config.name!r}; lower it")
+
+
+def _keep_layers(backbone: Any, count: int) -> None:
+    layers = backbone.encoder.layer
+    if count > len(layers):
+        raise RequestError(f"model.layers={count}, but the backbone has {len(layers)} layers; choose at most that")
+    backbone.encoder.layer = nn.ModuleList(layers[:count])
+    backbone.config.num_hidden_layers = count
+
+
+def _with_lora(backbone: Any, rank: int, seed: int) -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise RequestError("model.lora_rank needs the package peft; remedy: pip install 'hybrid-batches[lora]'") from error
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return peft.get_peft_model(
+            backbone, peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=["query", "key", "value"])
+        )
+
+
+def export(encoder: Encoder, directory: Path) -> None:
+    """Write the encoder as a sentence-transformers directory (safetensors); LoRA adapters are merged into the weights."""
+    backbone = encoder.backbone
+    if hasattr(backbone, "merge_and_unload"):
+        backbone = encoder.backbone = backbone.merge_and_unload()
+    directory.mkdir(parents=True, exist_ok=True)
+    backbone.save_pretrained(directory)
+    encoder.tokenizer.save_pretrained(directory)
+    for name, content in _sentence_transformers_files(encoder, directory).items():
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _sentence_transformers_files(encoder: Encoder, directory: Path) -> dict[str, Any]:
+    s, d = encoder.settings, encoder.dimension
+    kinds = ["Transformer", "Pooling", "Normalize"]
+    files: dict[str, Any] = {}
+    if s.pooling == "pooler":
+        from safetensors.torch import save_file
+
+        kinds.insert(2, "Dense")
+        dense = encoder.backbone.pooler.dense
+        (directory / "2_Dense").mkdir(exist_ok=True)
+        save_file({"linear.weight": dense.weight.detach().clone(), "linear.bias": dense.bias.detach().clone()}, directory / "2_Dense" / "model.safetensors")
+        files["2_Dense/config.json"] = {"in_features": d, "out_features": d, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}
+    paths = ["" if kind == "Transformer" else f"{i}_{kind}" for i, kind in enumerate(kinds)]
+    files["modules.json"] = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(zip(kinds, paths, strict=True))
+    ]
+    files["1_Pooling/config.json"] = {
+        "word_embedding_dimension": d, "pooling_mode_cls_token": s.pooling != "mean", "pooling_mode_mean_tokens": s.pooling == "mean",
+    }  # fmt: skip
+    files[f"{paths[-1]}/config.json"] = {}
+    files["sentence_bert_config.json"] = {"max_seq_length": max(s.max_query_tokens, s.max_passage_tokens), "do_lower_case": False}
+    files["config_sentence_transformers.json"] = {
+        "prompts": {"query": s.query_prefix, "passage": s.passage_prefix, "document": s.passage_prefix},
+        "similarity_fn_name": "cosine",
+    }
+    files[_ENCODER_FILE] = {"pooling": s.pooling, "query_prefix": s.query_prefix, "passage_prefix": s.passage_prefix}
+    return files

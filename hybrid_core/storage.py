@@ -1,0 +1,193 @@
+"""Storage is a URI: a local path, `file://` or `s3://bucket/prefix`. One small set of operations for all of them.
+
+Object storage is configured by the standard variables (AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...).
+A directory counts as present only when its completion marker does: the marker is written last, so a directory cut short
+by a crash is never mistaken for a whole one, and nothing is inferred from listings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from hybrid_core.errors import RequestError
+
+MARKER = "complete.json"
+
+
+def is_remote(uri: str) -> bool:
+    """True for `s3://...`, False for anything on this machine's file system."""
+    scheme = urlparse(uri).scheme
+    if scheme in ("", "file"):
+        return False
+    if scheme != "s3":
+        raise RequestError(f"storage address {uri!r}: scheme {scheme!r} is not supported; use a path, file:// or s3://")
+    return True
+
+
+def absolute(uri: str) -> str:
+    """The same place, independent of the working directory (workers of a cluster have another one)."""
+    if is_remote(uri):
+        return uri.rstrip("/")
+    return str(Path(uri.removeprefix("file://")).expanduser().resolve())
+
+
+def join(uri: str, *parts: str) -> str:
+    """Append path components to a URI."""
+    return "/".join([uri.rstrip("/"), *parts])
+
+
+def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    """The Arrow file system of a URI and the path inside it."""
+    if not is_remote(uri):
+        return pafs.LocalFileSystem(), absolute(uri)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    path = uri.removeprefix("s3://").rstrip("/")
+    if not endpoint:
+        return pafs.S3FileSystem(), path
+    parsed = urlparse(endpoint)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return pafs.S3FileSystem(endpoint_override=parsed.netloc, scheme=parsed.scheme, region=region), path
+
+
+def exists(uri: str) -> bool:
+    """Whether this one file is there."""
+    fs, path = filesystem(uri)
+    return bool(fs.get_file_info(path).type == pafs.FileType.File)
+
+
+def read_bytes(uri: str) -> bytes:
+    """The content of one file."""
+    fs, path = filesystem(uri)
+    with fs.open_input_stream(path) as stream:
+        return bytes(stream.read())
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Write one file so that readers see all of it or nothing (local: rename; S3: a put is atomic)."""
+    fs, path = filesystem(uri)
+    if is_remote(uri):
+        with fs.open_output_stream(path) as stream:
+            stream.write(content)
+        return
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    scratch = f"{path}.{uuid.uuid4().hex[:8]}.part"
+    Path(scratch).write_bytes(content)
+    os.replace(scratch, path)
+
+
+def read_json(uri: str) -> Any:
+    """The content of a JSON file."""
+    return json.loads(read_bytes(uri))
+
+
+def write_json(uri: str, value: Any) -> None:
+    """Write a value as readable JSON."""
+    write_bytes(uri, (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode())
+
+
+def check_writable(uri: str, field: str) -> None:
+    """Prove that `uri` can be written before anything expensive starts.
+
+    Raises:
+        RequestError: names the config field, the address, and the reason the storage gave.
+    """
+    probe = join(uri, f".write-check-{uuid.uuid4().hex[:8]}")
+    try:
+        write_bytes(probe, b"")
+        fs, path = filesystem(probe)
+        fs.delete_file(path)
+    except (OSError, pa.ArrowException) as error:
+        raise RequestError(
+            f"{field}={uri!r} cannot be written: {error}; choose a writable folder or bucket (credentials and endpoint come from AWS_*)"
+        ) from error
+
+
+def mark_complete(directory: Path, **facts: Any) -> None:
+    """Seal a local directory: list its files with sizes and SHA-256 in the marker, written last."""
+    files = {
+        str(f.relative_to(directory)): {"bytes": f.stat().st_size, "sha256": _sha256(f)}
+        for f in sorted(directory.rglob("*"))
+        if f.is_file() and f.name != MARKER
+    }
+    write_json(str(directory / MARKER), {**facts, "files": files})
+
+
+def verify_complete(directory: Path) -> dict[str, Any]:
+    """Check a sealed directory against its marker and return the marker's facts.
+
+    Raises:
+        RequestError: no marker, a missing file, or a file whose content differs.
+    """
+    marker = directory / MARKER
+    if not marker.exists():
+        raise RequestError(f"{directory} has no {MARKER}: it was cut short while being written; delete it or use another")
+    facts: dict[str, Any] = json.loads(marker.read_text())
+    for name, expected in facts["files"].items():
+        file = directory / name
+        if not file.exists() or file.stat().st_size != expected["bytes"] or _sha256(file) != expected["sha256"]:
+            raise RequestError(f"{file} is not the file named in {MARKER}: damaged or replaced; delete {directory} and run again")
+    return facts
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def upload_directory(local: Path, uri: str) -> None:
+    """Copy a sealed directory to a URI, marker last. A directory already there under that name is replaced."""
+    fs, path = filesystem(uri)
+    if fs.get_file_info(path).type == pafs.FileType.Directory:
+        fs.delete_dir(path)
+    names = [str(f.relative_to(local)) for f in sorted(local.rglob("*")) if f.is_file()]
+    for name in sorted(names, key=lambda n: n == MARKER):
+        if not is_remote(uri):
+            (Path(path) / name).parent.mkdir(parents=True, exist_ok=True)
+        pafs.copy_files(str(local / name), f"{path}/{name}", source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
+
+
+def local_directory(uri: str) -> Path:
+    """A local directory with the files of a sealed one; remote ones are fetched once and kept in the cache.
+
+    Raises:
+        RequestError: nothing complete is at that address.
+    """
+    if not is_remote(uri):
+        return Path(absolute(uri))
+    if not exists(join(uri, MARKER)):
+        raise RequestError(f"{uri} holds no complete directory ({MARKER} is missing)")
+    marker = read_bytes(join(uri, MARKER))
+    key = hashlib.sha256(uri.encode() + marker).hexdigest()[:24]
+    target = Path(os.environ.get("HYBRID_CACHE", tempfile.gettempdir())) / "hybrid-fetched" / key
+    if not (target / MARKER).exists():
+        _fetch(uri, list(json.loads(marker)["files"]), marker, target)
+    return target
+
+
+def _fetch(uri: str, names: list[str], marker: bytes, target: Path) -> None:
+    fs, path = filesystem(uri)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=target.parent))
+    try:
+        for name in names:
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
+            pafs.copy_files(f"{path}/{name}", str(scratch / name), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
+        (scratch / MARKER).write_bytes(marker)
+        verify_complete(scratch)
+        scratch.rename(target)
+    except OSError:
+        if not (target / MARKER).exists():  # else another process was first
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
