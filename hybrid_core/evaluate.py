@@ -16,8 +16,8 @@ from hybrid_core.data.suites import Suite
 from hybrid_core.metrics import bias, ranking
 from hybrid_core.search import RelevantRanks, rank_relevant
 
-METRICS = ("mAP", "mAP@20", "R@1", "R@10", "MRR", "nDCG@10")
-BIAS_METRICS = ("rank_distance", "rank_distance_share", "max_rank", "same_language_share@k")
+METRICS = ("mAP", "mAP_20", "R_1", "R_10", "MRR", "nDCG_10")
+BIAS_METRICS = ("rank_distance", "rank_distance_share", "max_rank", "same_language_share")
 ALL_LANGUAGES = "*"
 """Pool language of the multi setting in per-query tables."""
 
@@ -97,11 +97,11 @@ def _identity_columns(suite: Suite, setting: str, rows: np.ndarray, pool_name: s
 def _metric_columns(sorted_ranks: np.ndarray) -> dict[str, np.ndarray]:
     return {
         "mAP": ranking.average_precision(sorted_ranks),
-        "mAP@20": ranking.average_precision(sorted_ranks, 20),
-        "R@1": ranking.recall(sorted_ranks, 1),
-        "R@10": ranking.recall(sorted_ranks, 10),
+        "mAP_20": ranking.average_precision(sorted_ranks, 20),
+        "R_1": ranking.recall(sorted_ranks, 1),
+        "R_10": ranking.recall(sorted_ranks, 10),
         "MRR": ranking.reciprocal_rank(sorted_ranks),
-        "nDCG@10": ranking.ndcg(sorted_ranks, 10),
+        "nDCG_10": ranking.ndcg(sorted_ranks, 10),
     }
 
 
@@ -115,5 +115,5 @@ def _bias_columns(suite: Suite, ranks: RelevantRanks, rows: np.ndarray, sorted_r
     same = np.where(own >= 0, shares[rows, np.maximum(own, 0)], np.nan)
     return {
         "rank_distance": distance, "rank_distance_share": distance / ranks.pool_sizes.sum(),
-        "max_rank": bias.max_rank(sorted_ranks), "same_language_share@k": same,
+        "max_rank": bias.max_rank(sorted_ranks), "same_language_share": same,
     }  # fmt: skip

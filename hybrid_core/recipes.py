@@ -27,7 +27,8 @@ def quickstart() -> Values:
     return {
         "output": "runs/quickstart",
         "model": {"vocabulary": "trimmed", "freeze_embeddings": True, "max_query_tokens": 48, "max_passage_tokens": 96},
-        "train": {"steps": 24, "global_batch": 16, "learning_rate": 5e-5, "workers": 2, "log_every": 4, "checkpoint_every": 12},
+        "train": {"steps": 24, "global_batch": 16, "learning_rate": 5e-5, "workers": 2, "precision": "bfloat16",
+                  "log_every": 4, "checkpoint_every": 12},
         "encode": {"actors": 1, "threads": 2, "precision": "bfloat16"},
         "evaluate": {"suites": ["sample"]},
     }  # fmt: skip
@@ -39,7 +40,8 @@ def squad_parallel() -> Values:
         "output": "runs/squad_parallel",
         "data": {"corpus": "runs/squad_parallel/corpus"},
         "model": {"vocabulary": "trimmed", "freeze_embeddings": True, "max_query_tokens": 48, "max_passage_tokens": 96},
-        "train": {"steps": 100, "global_batch": 32, "learning_rate": 5e-5, "workers": 2, "log_every": 10, "checkpoint_every": 25},
+        "train": {"steps": 100, "global_batch": 32, "learning_rate": 5e-5, "workers": 2, "precision": "bfloat16",
+                  "log_every": 10, "checkpoint_every": 25},
         "encode": {"actors": 1, "threads": 2, "precision": "bfloat16"},
         "evaluate": {"suites": ["xquad_r"]},
     }  # fmt: skip

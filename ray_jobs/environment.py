@@ -34,7 +34,8 @@ MLFLOW = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the default blocks a training loop for four minutes when the server is down
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 2 GB and eight seconds of start-up
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 PASSED_BY_NAME = (
     "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "MLFLOW_TRACKING_URI",

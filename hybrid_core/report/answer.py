@@ -1,0 +1,147 @@
+"""The answer in short: three to five sentences for someone who reads no further."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hybrid_core.report.lookup import (
+    Comparison,
+    baseline,
+    contrasts,
+    difference,
+    level,
+    policy_of,
+    run_of,
+    settings_in,
+    shift_effect,
+    shifted_suites,
+    uniform_share,
+)
+from hybrid_core.report.statements import shift_direction
+from hybrid_core.report.style import (
+    SETTING_TITLES,
+    arm_phrase,
+    decimals_for,
+    interval_points,
+    percent,
+    points,
+    signed_interval,
+    signed_points,
+    suite_title,
+)
+from hybrid_core.stats import Estimate
+
+
+def short_answer(comparison: Comparison) -> list[str]:
+    """Three to five sentences: each reference in turn, language bias, domain shift; levels if there is only one arm."""
+    if len(comparison["arms"]) == 1:
+        return _levels_in_short(comparison)
+    arm, references = _focus(comparison)
+    found = [_against(comparison, arm, reference) for reference in references]
+    found += [_bias(comparison, arm), _shift(comparison, arm, references[:2])]
+    return [text for text in found if text][:5]
+
+
+def _focus(comparison: Comparison) -> tuple[str, list[str]]:
+    """The arm the answer is about (hybrid, or the last) and what it is held against."""
+    arms = list(comparison["arms"])
+    arm = next((a for a in arms if policy_of(a) == "hybrid"), arms[-1])
+    references = [reference for a, reference in contrasts(comparison) if a == arm]
+    if not references:  # the focus arm is itself the baseline: answer about the last of the others
+        arm = [a for a in arms if a != baseline(comparison)][-1]
+        references = [reference for a, reference in contrasts(comparison) if a == arm]
+    return arm, references[:3]
+
+
+def _against(comparison: Comparison, arm: str, reference: str) -> str:
+    suite = comparison["in_domain"]
+    parts: dict[str, list[str]] = {"higher": [], "lower": [], "undecided": []}
+    for setting in settings_in(comparison, [suite]):
+        estimate = difference(comparison, suite, setting, "mAP", arm, reference)
+        if estimate is not None:
+            parts[_direction(estimate)].append(f"{SETTING_TITLES[setting].lower()} {_numbers(estimate)}")
+    clauses = [f"{word} in {_listed(parts[word])} retrieval" for word in ("higher", "lower") if parts[word]]
+    if parts["undecided"]:
+        clauses.append(f"no difference can be claimed in {_listed(parts['undecided'])} retrieval")
+    return f"{_capital(arm_phrase(arm))} against {arm_phrase(reference)}, points of mAP on {suite_title(suite)}: {'; '.join(clauses)}." if clauses else ""
+
+
+def _bias(comparison: Comparison, arm: str) -> str:
+    suite = comparison["in_domain"]
+    own, distance = (level(comparison, suite, "multi", m, arm) for m in ("same_language_share", "rank_distance_share"))
+    if own is None or distance is None:
+        return ""
+    clauses = []
+    for word in ("lower", "higher", "undecided"):
+        estimates = {a: difference(comparison, suite, "multi", "rank_distance_share", arm, a) for a in comparison["arms"] if a != arm}
+        names = [f"{a} {_numbers(e)}" for a, e in estimates.items() if e is not None and _direction(e) == word]
+        if names:
+            clauses.append(f"{'not told apart from' if word == 'undecided' else word + ' than'} {_listed(names)}")
+    others = [f"{a} {points(e.value)}%" for a in comparison["arms"] if a != arm and (e := level(comparison, suite, "multi", "same_language_share", a))]
+    return (
+        f"Language bias in the mixed pool: the rank distance of {arm_phrase(arm)} is {points(distance.value)}% of the pool, {'; '.join(clauses)}. "
+        f"Same-language share of the top {run_of(comparison).get('top_k', 10)}: {points(own.value)}% "
+        f"({', '.join(others)}; uniform {points(uniform_share(comparison, suite))}%)."
+    )
+
+
+def _shift(comparison: Comparison, arm: str, references: Sequence[str]) -> str:
+    outside = len(shifted_suites(comparison))
+    clauses = [f"over {reference} it {text}" for reference in references if (text := _shift_clause(comparison, arm, reference))]
+    where = f"Outside the training domain ({outside} suite{'s' if outside > 1 else ''})"
+    return f"{where}, the mAP advantage of {arm_phrase(arm)}: {'; '.join(clauses)}." if clauses else ""
+
+
+def _shift_clause(comparison: Comparison, arm: str, reference: str) -> str:
+    """Settings by direction of the shift effect; sizes only where the direction is decided."""
+    suite = comparison["in_domain"]
+    found: dict[str, list[str]] = {}
+    for setting in settings_in(comparison, [suite]):
+        effect = shift_effect(comparison, setting, "mAP", arm, reference)
+        inside = difference(comparison, suite, setting, "mAP", arm, reference)
+        if effect is not None and inside is not None:
+            size = f" by {_numbers(effect)}" if effect.excludes_zero else ""
+            found.setdefault(shift_direction(effect, inside), []).append(SETTING_TITLES[setting].lower() + size)
+    words = {"undecided": "has no decided change"}
+    return ", ".join(f"{words.get(direction, direction)} in {_listed(names)} retrieval" for direction, names in found.items())
+
+
+def _levels_in_short(comparison: Comparison) -> list[str]:
+    """One arm: its levels, its weakest language pair, its language bias."""
+    (arm,), suite = comparison["arms"], comparison["in_domain"]
+    levels = {s: level(comparison, suite, s, "mAP", arm) for s in settings_in(comparison, [suite])}
+    named = [f"{points(e.value)} ({interval_points(e)}) in {SETTING_TITLES[s].lower()}" for s, e in levels.items() if e is not None]
+    found = [f"{_capital(arm)} on {suite_title(suite)}: mAP x 100 is {_listed(named)} retrieval ({percent(comparison['confidence'])} intervals)."] if named else []
+    cells = [row for row in comparison["heat_maps"] if row["suite"] == suite and row["value"] == row["value"]]
+    if cells:
+        low, high = min(cells, key=lambda row: row["value"]), max(cells, key=lambda row: row["value"])
+        found.append(
+            f"Query to passage language: lowest {low['query']} to {low['passage']} ({points(low['value'])}), "
+            f"highest {high['query']} to {high['passage']} ({points(high['value'])}); single cells have no interval."
+        )
+    own, distance = (level(comparison, suite, "multi", m, arm) for m in ("same_language_share", "rank_distance_share"))
+    if own is not None and distance is not None:
+        found.append(
+            f"Language bias in the mixed pool: rank distance {points(distance.value)}% of the pool; same-language share of the top "
+            f"{run_of(comparison).get('top_k', 10)} {points(own.value)}% (uniform {points(uniform_share(comparison, suite))}%)."
+        )
+    return found
+
+
+def _direction(estimate: Estimate) -> str:
+    if not estimate.excludes_zero:
+        return "undecided"
+    return "higher" if estimate.value > 0 else "lower"
+
+
+def _numbers(estimate: Estimate) -> str:
+    digits = decimals_for(estimate)
+    return f"{signed_points(estimate.value, digits)} ({signed_interval(estimate, digits)})"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

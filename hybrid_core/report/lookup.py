@@ -1,0 +1,106 @@
+"""Reading a comparison: one estimate at a time, in either direction of a contrast, absent ones as None."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hybrid_core.comparison import Json, find
+from hybrid_core.stats import Estimate
+
+Comparison = Mapping[str, Any]
+"""What `hybrid_core.comparison.compare` returns, with or without a `run` section."""
+SETTINGS = ("mono", "cross", "multi")
+FEW_QUESTIONS = 200
+
+
+def run_of(comparison: Comparison) -> Json:
+    """The `run` section; empty when there is none."""
+    return dict(comparison.get("run") or {})
+
+
+def level(comparison: Comparison, suite: str, setting: str, metric: str, arm: str) -> Estimate | None:
+    """An arm's level; None where the suite lacks the setting or the metric is not defined."""
+    return _estimate(comparison["levels"], suite=suite, setting=setting, metric=metric, arm=arm)
+
+
+def difference(comparison: Comparison, suite: str, setting: str, metric: str, arm: str, reference: str) -> Estimate | None:
+    """Arm minus reference, whichever of the two the comparison lists first."""
+    return _contrast(comparison["differences"], arm, reference, suite=suite, setting=setting, metric=metric)
+
+
+def shift_effect(comparison: Comparison, setting: str, metric: str, arm: str, reference: str) -> Estimate | None:
+    """(Arm minus reference) outside the training domain, minus the same inside it; None without shifted suites."""
+    return _contrast(comparison["shift_effects"], arm, reference, setting=setting, metric=metric)
+
+
+def includes_zero(estimate: Estimate) -> bool:
+    """Whether the interval leaves the sign open."""
+    return not estimate.excludes_zero
+
+
+def settings_in(comparison: Comparison, suites: Sequence[str] | None = None) -> list[str]:
+    """Settings that occur in these suites (all suites by default), in the order mono, cross, multi."""
+    wanted = set(comparison["suites"] if suites is None else suites)
+    found = {row["setting"] for row in comparison["levels"] if row["suite"] in wanted}
+    return [setting for setting in SETTINGS if setting in found]
+
+
+def shifted_suites(comparison: Comparison, setting: str | None = None) -> list[str]:
+    """Suites outside the training domain, those that have the setting if one is given."""
+    outside = [suite for suite in comparison["suites"] if suite != comparison["in_domain"]]
+    return [suite for suite in outside if setting is None or setting in settings_in(comparison, [suite])]
+
+
+def shifted_mean(comparison: Comparison, setting: str, metric: str, arm: str) -> float | None:
+    """Mean level over the shifted suites that have the setting. It has no interval: the comparison holds none."""
+    levels = [level(comparison, suite, setting, metric, arm) for suite in shifted_suites(comparison, setting)]
+    known = [estimate.value for estimate in levels if estimate is not None]
+    return sum(known) / len(known) if known else None
+
+
+def languages_of(comparison: Comparison, suite: str) -> list[str]:
+    """Languages of the passages of a suite, sorted."""
+    return sorted(comparison["pools"][suite])
+
+
+def uniform_share(comparison: Comparison, suite: str) -> float:
+    """Share that each language would have in the pooled top if language played no part (0 to 1)."""
+    return 1.0 / max(1, len(comparison["pools"][suite]))
+
+
+def baseline(comparison: Comparison) -> str:
+    """The arm that others are held against: `base`, or the first arm."""
+    arms: list[str] = list(comparison["arms"])
+    return "base" if "base" in arms else arms[0]
+
+
+def policy_of(arm: str) -> str:
+    """Batch policy of an arm: `hybrid@0.25` is hybrid."""
+    return arm.split("@", 1)[0]
+
+
+def contrasts(comparison: Comparison) -> list[tuple[str, str]]:
+    """(arm, reference) pairs worth a sentence: hybrid against mono and cross, then every arm against the baseline."""
+    arms, base = list(comparison["arms"]), baseline(comparison)
+    hybrids = [arm for arm in arms if policy_of(arm) == "hybrid" and arm != base]
+    between = [(arm, reference) for arm in hybrids for reference in ("mono", "cross") if reference in arms and reference != base]
+    return between + [(arm, base) for arm in arms if arm != base]
+
+
+def _estimate(rows: Sequence[Json], **labels: str) -> Estimate | None:
+    try:
+        row = find(rows, **labels)
+    except KeyError:
+        return None
+    numbers = [row[key] for key in ("value", "low", "high")]
+    return Estimate(*numbers) if all(n is not None and math.isfinite(n) for n in numbers) else None
+
+
+def _contrast(rows: Sequence[Json], arm: str, reference: str, **labels: str) -> Estimate | None:
+    direct = _estimate(rows, arm=arm, reference=reference, **labels)
+    if direct is not None:
+        return direct
+    turned = _estimate(rows, arm=reference, reference=arm, **labels)
+    return None if turned is None else Estimate(-turned.value, -turned.high, -turned.low)

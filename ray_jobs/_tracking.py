@@ -1,0 +1,218 @@
+"""The only module that knows MLflow: runs, metrics, artifacts, logged models.
+
+A study or sweep is a parent run with one child per arm. Run ids are looked up by a tag, so a job that is started again
+continues its runs instead of making new ones. Everything written during training goes through one process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pyarrow.parquet as pq
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.models import infer_signature
+from mlflow.tracking import MlflowClient
+
+import hybrid_core
+from hybrid_core.config import Config, config_hash, flat
+from hybrid_core.errors import RequestError
+from hybrid_core.evaluate import Evaluation
+from hybrid_core.storage import absolute, is_remote, join
+from hybrid_core.summary import language_means
+
+_KEY = "hybrid.key"
+_METRICS_PER_CALL = 900
+_LONGEST_PARAM = 500
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs are recorded. Plain text, so that it travels to other processes."""
+
+    tracking_uri: str
+    artifact_location: str | None
+    experiment: str
+
+    @classmethod
+    def of(cls, config: Config) -> Place:
+        """MLFLOW_TRACKING_URI if set; else SQLite and an artifact folder beside the outputs, no server needed."""
+        if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+            return cls(uri, None, config.experiment)
+        root = Path("runs").resolve() if is_remote(config.output) else Path(absolute(config.output))
+        root.mkdir(parents=True, exist_ok=True)
+        return cls(f"sqlite:///{root / 'mlflow.db'}", (root / "mlflow-artifacts").as_uri(), config.experiment)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One MLflow run, usable from any process."""
+
+    place: Place
+    id: str
+
+    def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Write metrics of one step. A tracking server that is down must not stop training: the failure is printed once per call."""
+        now = int(time.time() * 1000)
+        entries = [Metric(name, float(value), now, step) for name, value in metrics.items()]
+        try:
+            for start in range(0, len(entries), _METRICS_PER_CALL):
+                self._client.log_batch(self.id, metrics=entries[start : start + _METRICS_PER_CALL])
+        except (MlflowException, OSError) as error:
+            print(f"MLflow did not take the metrics of step {step}: {str(error).splitlines()[0]}")
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Write parameters; those already there with the same value are left alone."""
+        entries = [Param(name, str(value)[:_LONGEST_PARAM]) for name, value in params.items()]
+        for start in range(0, len(entries), 100):
+            self._client.log_batch(self.id, params=entries[start : start + 100])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Write tags."""
+        self._client.log_batch(self.id, tags=[RunTag(k, v) for k, v in tags.items()])
+
+    def log_file(self, file: Path, folder: str | None = None) -> None:
+        """Store a file as an artifact."""
+        self._client.log_artifact(self.id, str(file), folder)
+
+    def log_table(self, rows: list[dict[str, Any]], name: str) -> None:
+        """Store a table that the UI shows and compares across runs."""
+        columns = {key: [row.get(key) for row in rows] for key in rows[0]}
+        self._client.log_table(self.id, columns, name)
+
+    def log_model(self, directory: Path) -> str:
+        """Store an exported encoder as a logged model, loadable with mlflow.pyfunc and as a sentence-transformers folder."""
+        mlflow.set_tracking_uri(self.place.tracking_uri)
+        with mlflow.start_run(run_id=self.id):
+            info = mlflow.pyfunc.log_model(
+                name="encoder",
+                python_model=str(Path(__file__).with_name("_served_encoder.py")),
+                artifacts={"encoder": str(directory)},
+                code_paths=[str(Path(hybrid_core.__file__).parent)],
+                signature=infer_signature(["text"], np.zeros((1, 1), np.float32), params={"kind": "query"}),
+                pip_requirements=["torch==2.13.0", "transformers>=5.20,<6", "pyarrow", "pyyaml"],
+            )
+        return str(info.model_uri)
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Close the run."""
+        self._client.set_terminated(self.id, status)
+
+    @property
+    def _client(self) -> MlflowClient:
+        return MlflowClient(self.place.tracking_uri)
+
+
+@contextlib.contextmanager
+def recording(config: Config, name: str, *, kind: str, parent: Run | None = None) -> Iterator[Run]:
+    """Open (or continue) the run of a request; it ends FINISHED, or FAILED when the body raises."""
+    run = open_run(config, name, kind=kind, parent=parent)
+    try:
+        yield run
+    except BaseException:
+        run.finish("FAILED")
+        raise
+    run.finish()
+
+
+def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None) -> Run:
+    """The run of this request: found by its key if it was started before, else created with all parameters."""
+    place = Place.of(config)
+    client = MlflowClient(place.tracking_uri)
+    try:
+        experiment = _experiment(client, place)
+    except (MlflowException, OSError) as error:
+        raise RequestError(f"MLFLOW_TRACKING_URI={place.tracking_uri!r} does not answer: {str(error).splitlines()[0]}") from error
+    key = f"{kind}:{name}:{config_hash(config)}:{parent.id if parent else ''}"
+    found = client.search_runs([experiment], f"tags.`{_KEY}` = '{key}'", max_results=1)
+    if found:
+        client.update_run(found[0].info.run_id, status="RUNNING")
+        return Run(place, found[0].info.run_id)
+    tags = {_KEY: key, "hybrid.kind": kind, "hybrid.config_hash": config_hash(config), "mlflow.runName": name}
+    if parent:
+        tags["mlflow.parentRunId"] = parent.id
+    run = Run(place, client.create_run(experiment, tags=tags, run_name=name).info.run_id)
+    run.log_params(flat(config))
+    return run
+
+
+def _experiment(client: MlflowClient, place: Place) -> str:
+    with _quiet_migrations():
+        existing = client.get_experiment_by_name(place.experiment)
+        if existing:
+            return str(existing.experiment_id)
+        return str(client.create_experiment(place.experiment, artifact_location=place.artifact_location))
+
+
+@contextlib.contextmanager
+def _quiet_migrations() -> Iterator[None]:
+    """A new SQLite file is filled by fifty Alembic log lines that say nothing to a user."""
+    import logging
+
+    loggers = [logging.getLogger(n) for n in ("alembic", "alembic.runtime.migration", "mlflow.store.db.utils")]
+    before = [(logger.level, logger.disabled) for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, (level, disabled) in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+            logger.disabled = disabled
+
+
+def resolve_model(name: str, config: Config) -> str:
+    """A local folder for `models:/...` names; other names unchanged.
+
+    Raises:
+        RequestError: MLflow has no such model.
+    """
+    if not name.startswith("models:/"):
+        return name
+    mlflow.set_tracking_uri(Place.of(config).tracking_uri)
+    try:
+        return join(str(mlflow.artifacts.download_artifacts(name)).rstrip("/"), "artifacts", "encoder")
+    except (MlflowException, OSError) as error:
+        raise RequestError(f"model.name={name!r} is not in MLflow at {Place.of(config).tracking_uri}: {str(error).splitlines()[0]}") from error
+
+
+
+def log_scores(run: Run, evaluations: Mapping[str, Evaluation]) -> None:
+    """Per-query scores (Parquet) and per-language tables of an arm."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for suite, evaluation in evaluations.items():
+            file = Path(scratch) / f"{suite}.parquet"
+            pq.write_table(evaluation.per_query, file, compression="zstd")
+            run.log_file(file, "per_query")
+    rows: list[dict[str, Any]] = []
+    for evaluation in evaluations.values():
+        for name, value in language_means(evaluation).items():
+            suite, setting, metric, cell = name.split("/")
+            query, _, passage = cell.partition("-")
+            rows.append({"suite": suite, "setting": setting, "metric": metric, "query": query, "passage": passage or query, "value": value})
+    run.log_table(rows, "tables/languages.json")
+
+
+def ui_command(config: Config, port: int) -> list[str]:
+    """The MLflow server over the local store of a config, on loopback.
+
+    Raises:
+        RequestError: the runs are on a tracking server, which has its own UI.
+    """
+    place = Place.of(config)
+    if not place.tracking_uri.startswith("sqlite:"):
+        raise RequestError(f"MLFLOW_TRACKING_URI={place.tracking_uri!r} is a server with a UI of its own; open that address in a browser")
+    return [
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place.tracking_uri, "--artifacts-destination",
+        str(place.artifact_location), "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip

@@ -1,0 +1,85 @@
+"""Put results where people look: the HTML report and JSON under `output`, tables and pictures in MLflow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hybrid_core import storage
+from hybrid_core.config import Config, config_hash
+from hybrid_core.data.corpus import Corpus
+from hybrid_core.data.suites import Suite
+from hybrid_core.report import figures
+from hybrid_core.report.page import markdown_table, render
+from hybrid_core.storage import absolute, join
+from ray_jobs import _tracking
+from ray_jobs.steps import corpus_uri
+
+
+def publish_comparison(comparison: dict[str, Any], config: Config, run: _tracking.Run) -> dict[str, str]:
+    """Write report.html, report.md and report.json to `<output>/report` and to the run; returns name -> URI."""
+    files = {
+        "report.html": render(comparison),
+        "report.md": markdown_table(comparison),
+        "report.json": json.dumps(comparison, ensure_ascii=False, indent=1),
+    }
+    folder = join(absolute(config.output), "report")
+    for name, text in files.items():
+        storage.write_bytes(join(folder, name), text.encode())
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, text in files.items():
+            (Path(scratch) / name).write_text(text, encoding="utf-8")
+            run.log_file(Path(scratch) / name, "report")
+        for name, figure in _pictures(comparison).items():
+            figure.savefig(Path(scratch) / name, dpi=140)
+            run.log_file(Path(scratch) / name, "pictures")
+    run.log_table(comparison["levels"], "tables/levels.json")
+    if comparison["differences"]:
+        run.log_table(comparison["differences"], "tables/differences.json")
+    run.log_metrics(0, {f"{r['suite']}/{r['setting']}/{r['metric']}/arm/{r['arm']}": r["value"] for r in comparison["levels"]})
+    return {"report": join(folder, "report.html"), "results": join(folder, "report.json")}
+
+
+def _pictures(comparison: dict[str, Any]) -> dict[str, Any]:
+    pictures = {"arms.png": figures.levels_figure(comparison)}
+    for suite in comparison["suites"]:
+        pictures[f"heat_map_{suite}.png"] = figures.heat_map_figure(comparison, suite)
+        pictures[f"languages_{suite}.png"] = figures.histogram_figure(comparison, suite)
+    if len(comparison["suites"]) > 1 and {"hybrid", "mono"} <= set(comparison["arms"]):
+        pictures["shift_hybrid_mono.png"] = figures.shift_figure(comparison, "hybrid", "mono")
+    return pictures
+
+
+def describe_run(job: str, config: Config, args: argparse.Namespace, suites: Sequence[Suite]) -> dict[str, Any]:
+    """What was run, for the report."""
+    corpus = Corpus.open(corpus_uri(config), config.data.languages)
+    return {
+        "title": f"{job.capitalize()} {args.recipe}",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": f"python -m ray_jobs.{job} {flags_of(args)}",
+        "config_hash": config_hash(config),
+        "model": config.model.name,
+        "corpus": {
+            "name": config.data.corpus, "fingerprint": corpus.fingerprint, "rows": corpus.manifest["rows"],
+            "meanings": corpus.manifest["meanings"], "licence": corpus.manifest["licence"],
+            "languages": {lang: corpus.rows_of(lang)[1] - corpus.rows_of(lang)[0] for lang in corpus.languages},
+        },
+        "versions": {name: version(name) for name in ("ray", "torch", "transformers", "mlflow")},
+        "steps": config.train.steps, "global_batch": config.train.global_batch, "workers": config.train.workers, "seed": config.seed,
+        "tracking": _tracking.Place.of(config).tracking_uri,
+        "suites": {s.name: {"licence": s.licence, "source": s.source} for s in suites},
+    }  # fmt: skip
+
+
+def flags_of(args: argparse.Namespace) -> str:
+    """The flags a job was started with."""
+    parts = ["--recipe", args.recipe] if args.recipe != "default" else []
+    parts += ["--config", args.config] if args.config else []
+    return shlex.join(parts + [p for text in args.set for p in ("--set", text)])

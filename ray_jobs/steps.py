@@ -1,0 +1,141 @@
+"""The steps jobs are made of: base encoder, training, encoding, scoring. Each is a no-op when its result is already there."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hybrid_core import storage
+from hybrid_core.config import Config, as_dict, build, digest
+from hybrid_core.data.corpus import Corpus
+from hybrid_core.data.sample import sample_corpus
+from hybrid_core.data.suites import Suite, load_suites
+from hybrid_core.evaluate import Evaluation, evaluate
+from hybrid_core.model import export, load_encoder
+from hybrid_core.plan import BatchPlan
+from hybrid_core.storage import absolute, join
+from ray_jobs import _ray, _tracking
+
+
+def corpus_uri(config: Config) -> str:
+    """Where the training corpus lies; the built-in one is written to the cache on first use."""
+    return sample_corpus() if config.data.corpus == "sample" else absolute(config.data.corpus)
+
+
+def suites_of(config: Config) -> list[Suite]:
+    """The suites of the request."""
+    return load_suites(config.evaluate.suites, config.data.suites, config.evaluate.candidate_text)
+
+
+def check_plan(config: Config) -> BatchPlan:
+    """Open the corpus and build the plan on the driver, so that a request that cannot be trained is refused at once."""
+    corpus = Corpus.open(corpus_uri(config), config.data.languages)
+    return BatchPlan(corpus, config.plan, seed=config.seed, global_batch=config.train.global_batch)
+
+
+def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) -> str:
+    """Export the untrained encoder, shaped as asked, to `<output>/models`; every arm starts from these very weights.
+
+    A trimmed vocabulary covers the suites and, if `with_corpus`, the training corpus.
+    """
+    model = as_dict(config.model) | {"freeze_embeddings": False, "lora_rank": 0}
+    trimmed = config.model.vocabulary == "trimmed"
+    corpus = Corpus.open(corpus_uri(config), config.data.languages) if trimmed and with_corpus else None
+    covered = [corpus.fingerprint if corpus else "", *sorted(s.fingerprint for s in suites)] if trimmed else []
+    target = join(absolute(config.output), "models", f"base-{digest([model, covered])}")
+    if storage.exists(join(target, storage.MARKER)):
+        return target
+    shaped = build(type(config.model), model | {"name": _tracking.resolve_model(config.model.name, config)})
+    encoder = load_encoder(shaped, seed=config.seed, texts=_all_texts(corpus, suites))
+    scratch = Path(tempfile.mkdtemp())
+    try:
+        export(encoder, scratch)
+        storage.mark_complete(scratch, kind="encoder", source=config.model.name)
+        storage.upload_directory(scratch, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+def _all_texts(corpus: Corpus | None, suites: Sequence[Suite]) -> Iterator[str]:
+    if corpus:
+        yield from corpus.texts()
+    for suite in suites:
+        yield from suite.queries.texts
+        yield from suite.passages.texts
+
+
+def train_arm(config: Config, base: str, run: _tracking.Run, name: str, suites: Sequence[Suite] = (), *, inside_tune: bool = False) -> str:
+    """Train one arm from the base encoder and return the URI of its model; a model that is already there is kept."""
+    plan = check_plan(config)
+    identity = digest([storage.read_json(join(base, storage.MARKER))["files"], as_dict(config.train), as_dict(config.model), plan.hash])
+    target = join(absolute(config.output), "models", f"{name}-{identity}")
+    run.set_tags({"hybrid.plan_hash": plan.hash, "hybrid.model": target})
+    if not storage.exists(join(target, storage.MARKER)):
+        evaluated = tuple(suites) if config.train.evaluate_every else ()
+        request = _ray.TrainRequest(config, base, corpus_uri(config), target, f"{name}-{identity}", evaluated)
+        _ray.train(request, _Progress(run, name, config.train.steps), inside_tune=inside_tune)
+    return target
+
+
+class _Progress:
+    """What happens with the metrics of a step: a line on the terminal, points in MLflow."""
+
+    def __init__(self, run: _tracking.Run, name: str, steps: int) -> None:
+        self.run, self.name, self.steps = run, name, steps
+        self.started = time.monotonic()
+
+    def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
+        shown = [f"loss {metrics['train/loss']:.3f}"] if "train/loss" in metrics else []
+        shown += [f"{name} {value:.3f}" for name, value in metrics.items() if name.endswith("/multi/mAP")]
+        print(f"  {self.name}: step {step} of {self.steps}, {', '.join(shown)} ({time.monotonic() - self.started:.0f} s)")
+        self.run.log_metrics(step, metrics)
+
+
+def encode_suites(config: Config, model: str, suites: Sequence[Suite]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Embeddings (queries, passages) of every suite in one pass over all texts."""
+    table = _texts_table(suites)
+    settings = {k: v for k, v in as_dict(config.encode).items() if k == "precision"} | as_dict(config.model)
+    weights = storage.read_json(join(model, storage.MARKER))["files"]
+    key = digest([weights, sorted(s.fingerprint for s in suites), [s.name for s in suites], settings])
+    vectors = _ray.encode_texts(table, model, join(absolute(config.output), "embeddings", key), config)
+    result, start = {}, 0
+    for suite in suites:
+        middle = start + len(suite.queries)
+        end = middle + len(suite.passages)
+        result[suite.name] = vectors[start:middle], vectors[middle:end]
+        start = end
+    return result
+
+
+def _texts_table(suites: Sequence[Suite]) -> pa.Table:
+    columns: Iterable[tuple[str, list[str]]] = [
+        (kind, texts) for s in suites for kind, texts in (("query", s.queries.texts), ("passage", s.passages.texts))
+    ]
+    kinds = [kind for kind, texts in columns for _ in texts]
+    texts = [text for _, texts in columns for text in texts]
+    return pa.table({"row": np.arange(len(texts)), "kind": kinds, "text": texts})
+
+
+def evaluate_model(config: Config, model: str, suites: Sequence[Suite], name: str) -> dict[str, Evaluation]:
+    """Score a model on all suites; per-query scores are kept as Parquet under `<output>/scores/<name>`."""
+    embeddings = encode_suites(config, model, suites)
+    evaluations = {s.name: evaluate(s, *embeddings[s.name], top_k=config.evaluate.top_k) for s in suites}
+    for suite, evaluation in evaluations.items():
+        storage.write_bytes(join(absolute(config.output), "scores", name, f"{suite}.parquet"), parquet_bytes(evaluation.per_query))
+    return evaluations
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as the bytes of a Parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()

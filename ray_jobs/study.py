@@ -1,0 +1,124 @@
+"""`python -m ray_jobs.study`: train arms that differ only in their batches, evaluate them inside and outside the domain, report."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Sequence
+
+from hybrid_core import storage
+from hybrid_core.comparison import compare
+from hybrid_core.config import Config, PlanConfig
+from hybrid_core.data.suites import Suite
+from hybrid_core.errors import RequestError, nearest
+from hybrid_core.evaluate import Evaluation
+from hybrid_core.storage import absolute
+from hybrid_core.summary import language_means, setting_means
+from ray_jobs import _ray, _tracking
+from ray_jobs.cli import Job, Outcome, main
+from ray_jobs.publish import describe_run, flags_of, publish_comparison
+from ray_jobs.steps import check_plan, evaluate_model, prepare_base, suites_of, train_arm
+
+_POLICIES = ("mono", "cross", "hybrid", "x_x")
+
+
+def arm_config(config: Config, arm: str) -> Config:
+    """The request of one arm: `mono`, `cross`, `x_x`, `hybrid` (alpha of the request) or `hybrid@0.25`."""
+    policy, at, alpha = arm.partition("@")
+    if policy not in _POLICIES or (at and policy != "hybrid"):
+        raise RequestError(f"study.arms: {arm!r}{nearest(policy, (*_POLICIES, 'base'))} (another alpha: hybrid@0.25)")
+    try:
+        value = float(alpha) if at else (config.plan.alpha if policy == "hybrid" else None)
+    except ValueError:
+        raise RequestError(f"study.arms: {arm!r}: {alpha!r} is not a number") from None
+    if value is not None and not 0.0 <= value <= 1.0:
+        raise RequestError(f"study.arms: {arm!r}: alpha {value} is outside [0, 1]")
+    plan: PlanConfig = dataclasses.replace(config.plan, policy=policy, alpha=value)
+    return dataclasses.replace(config, plan=plan)
+
+
+def check(config: Config) -> list[Suite]:
+    """Refuse now whatever could not be done later; returns the suites."""
+    if len(set(config.study.arms)) < len(config.study.arms) or not config.study.arms:
+        raise RequestError(f"study.arms={','.join(config.study.arms)!r} must name each arm once")
+    suites = suites_of(config)
+    names = [s.name for s in suites]
+    if config.study.in_domain is not None and config.study.in_domain not in names:
+        raise RequestError(f"study.in_domain={config.study.in_domain!r} is not among the suites{nearest(config.study.in_domain, names)}")
+    for arm in config.study.arms:
+        if arm != "base":
+            check_plan(arm_config(config, arm))
+    storage.check_writable(absolute(config.output), "output")
+    return suites
+
+
+def run(config: Config, args: argparse.Namespace) -> Outcome:
+    """Train, evaluate, compare, publish."""
+    started = time.monotonic()
+    suites = check(config)
+    _ray.connect(config.train.workers + config.encode.actors + 1)
+    try:
+        with _tracking.recording(config, f"study {args.recipe}", kind="study") as parent:
+            base = prepare_base(config, suites, with_corpus=True)
+            evaluations: dict[str, dict[str, Evaluation]] = {}
+            seconds: dict[str, float] = {}
+            plans: dict[str, str] = {}
+            for number, arm in enumerate(config.study.arms, start=1):
+                _say(started, f"arm {number} of {len(config.study.arms)}: {arm}")
+                before = time.monotonic()
+                evaluations[arm], plans[arm] = _run_arm(config, arm, base, suites, parent, started)
+                seconds[arm] = time.monotonic() - before
+            _say(started, "comparing the arms")
+            in_domain = config.study.in_domain or suites[0].name
+            comparison = compare(evaluations, config.evaluate, in_domain=in_domain, seed=config.seed)
+            seconds["total"] = time.monotonic() - started
+            comparison["run"] = describe_run("study", config, args, suites) | {"seconds": seconds, "plans": plans}
+            outputs = publish_comparison(comparison, config, parent)
+    finally:
+        _ray.disconnect()
+    metrics = {f"{r['arm']}/{r['suite']}/{r['setting']}/{r['metric']}": r["value"] for r in comparison["levels"]}
+    print(f"\nreport: {outputs['report']}\nMLflow: python -m ray_jobs.ui {flags_of(args)}")
+    return Outcome(outputs, metrics, parent.id)
+
+
+def _run_arm(
+    config: Config, arm: str, base: str, suites: Sequence[Suite], parent: _tracking.Run, started: float
+) -> tuple[dict[str, Evaluation], str]:
+    """Train one arm (unless it is the base) and evaluate it, as a child run."""
+    settings = config if arm == "base" else arm_config(config, arm)
+    with _tracking.recording(settings, arm, kind="arm", parent=parent) as run:
+        if arm == "base":
+            model, plan_hash = base, ""
+        else:
+            model, plan_hash = train_arm(settings, base, run, arm), check_plan(settings).hash
+        _say(started, f"  {arm}: encoding and scoring {len(suites)} suite(s)")
+        evaluations = evaluate_model(settings, model, suites, arm)
+        for evaluation in evaluations.values():
+            run.log_metrics(config.train.steps, setting_means(evaluation) | language_means(evaluation))
+        _tracking.log_scores(run, evaluations)
+        if arm != "base":
+            run.log_model(storage.local_directory(model))
+    return evaluations, plan_hash
+
+
+def _say(started: float, text: str) -> None:
+    print(f"[{time.monotonic() - started:5.0f} s] {text}")
+
+
+def describe(config: Config, args: argparse.Namespace) -> str:
+    """What a run would do."""
+    suites = check(config)
+    texts = sum(len(s.queries) + len(s.passages) for s in suites)
+    arms = [a for a in config.study.arms if a != "base"]
+    return (
+        f"would train {len(arms)} arm(s) ({', '.join(arms)}) for {config.train.steps} steps of {config.train.global_batch} pairs on "
+        f"{config.train.workers} worker(s), encode {texts:,} texts for each of {len(config.study.arms)} arm(s), and write to {absolute(config.output)}"
+    )
+
+
+JOB = Job("study", __doc__ or "", run, describe)
+
+if __name__ == "__main__":
+    sys.exit(main(JOB))

@@ -1,0 +1,56 @@
+"""`python -m ray_jobs.train`: fine-tune an encoder with hybrid batches on a gang of workers; survives crashes, resumes by itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from hybrid_core import storage
+from hybrid_core.config import Config
+from hybrid_core.data.corpus import Corpus
+from hybrid_core.plan import BatchPlan
+from hybrid_core.storage import absolute
+from ray_jobs import _ray, _tracking
+from ray_jobs.cli import Job, Outcome, main
+from ray_jobs.steps import check_plan, corpus_uri, prepare_base, suites_of, train_arm
+
+
+def run(config: Config, args: argparse.Namespace) -> Outcome:
+    """Train one model; suites are only used to cover a trimmed vocabulary and to validate during training."""
+    plan = check_plan(config)
+    suites = suites_of(config) if _needs_suites(config) else []
+    storage.check_writable(absolute(config.output), "output")
+    _ray.connect(config.train.workers + 1)
+    try:
+        with _tracking.recording(config, f"train {config.plan.policy}", kind="train") as tracked:
+            base = prepare_base(config, suites, with_corpus=True)
+            model = train_arm(config, base, tracked, config.plan.policy, suites)
+            tracked.log_model(storage.local_directory(model))
+    finally:
+        _ray.disconnect()
+    print(f"model: {model}\nplan:  {plan.hash}")
+    return Outcome({"model": model}, {}, tracked.id)
+
+
+def _needs_suites(config: Config) -> bool:
+    return config.model.vocabulary == "trimmed" or config.train.evaluate_every > 0
+
+
+def describe(config: Config, args: argparse.Namespace) -> str:
+    """What a run would do, with the first batches."""
+    plan: BatchPlan = check_plan(config)
+    corpus = Corpus.open(corpus_uri(config), config.data.languages)
+    lines = [f"plan hash: {plan.hash} (alpha {plan.alpha}, corpus {corpus.fingerprint})"]
+    for number in range(min(5, config.train.steps)):
+        step = plan.step(number)
+        queries, passages = corpus.column("language", step.query_rows), corpus.column("language", step.passage_rows)
+        pairs = sorted({f"{q}->{p}" for q, p in zip(queries, passages, strict=True)})
+        lines.append(f"step {number}: {step.mode}, {', '.join(pairs[:6])}{' ...' if len(pairs) > 6 else ''}")
+    c = config.train
+    return "\n".join(lines) + f"\nwould train {c.steps} steps of {c.global_batch} pairs on {c.workers} worker(s), output {absolute(config.output)}"
+
+
+JOB = Job("train", __doc__ or "", run, describe)
+
+if __name__ == "__main__":
+    sys.exit(main(JOB))

@@ -1,0 +1,1 @@
+"""Search spaces: functions that return a frozen `Space` (recipe, axes, seeds, decision rule)."""
