@@ -44,16 +44,22 @@ def load(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, *
     verify_complete(directory)
     state: dict[str, Any] = json.loads((directory / "state.json").read_text())
     if state["plan_hash"] != plan_hash:
-        raise RuntimeError(f"{directory} was written under plan {state['plan_hash']}, this run has plan {plan_hash}; use a new output")
+        raise RuntimeError(
+            f"{directory} was written under plan {state['plan_hash']}, this run has plan {plan_hash}; use a new output"
+        )
     trained, weights = _trained(module), load_file(directory / "weights.safetensors")
     if trained.keys() != weights.keys():
-        raise RuntimeError(f"{directory} holds other trained weights than this model: {sorted(trained.keys() ^ weights.keys())[:5]}")
+        raise RuntimeError(
+            f"{directory} holds other trained weights than this model: {sorted(trained.keys() ^ weights.keys())[:5]}"
+        )
     moments = load_file(directory / "optimizer.safetensors")
     with torch.no_grad():
         for name, p in trained.items():
             p.copy_(weights[name])
             if f"{name}.step" in moments:
-                optimizer.state[p] = {m: moments[f"{name}.{m}"].to("cpu" if m == "step" else p.device) for m in _MOMENTS}
+                optimizer.state[p] = {
+                    m: moments[f"{name}.{m}"].to("cpu" if m == "step" else p.device) for m in _MOMENTS
+                }
     return int(state["step"])
 
 

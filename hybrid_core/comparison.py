@@ -37,7 +37,11 @@ def compare(arms: Arms, config: EvaluateConfig, *, in_domain: str, seed: int) ->
     """
     names = list(arms)
     suites = [in_domain, *(s for s in arms[names[0]] if s != in_domain)]
-    replicates = {(suite, setting, metric, arm): r for suite in suites for setting, metric, arm, r in _suite_replicates(arms, suite, config, seed)}
+    replicates = {
+        (suite, setting, metric, arm): r
+        for suite in suites
+        for setting, metric, arm, r in _suite_replicates(arms, suite, config, seed)
+    }
     contrasts = [(arm, reference) for i, arm in enumerate(names) for reference in names[:i]]
     return {
         "arms": names,
@@ -62,7 +66,9 @@ def compare(arms: Arms, config: EvaluateConfig, *, in_domain: str, seed: int) ->
     }  # fmt: skip
 
 
-def _suite_replicates(arms: Arms, suite: str, config: EvaluateConfig, seed: int) -> list[tuple[str, str, str, _Replicates]]:
+def _suite_replicates(
+    arms: Arms, suite: str, config: EvaluateConfig, seed: int
+) -> list[tuple[str, str, str, _Replicates]]:
     """(setting, metric, arm, replicates); one bootstrap per question set, shared by the arms."""
     found: list[tuple[str, str, str, _Replicates]] = []
     bootstraps: dict[tuple[str, ...], ClusterBootstrap] = {}
@@ -73,7 +79,11 @@ def _suite_replicates(arms: Arms, suite: str, config: EvaluateConfig, seed: int)
                 data = sums(evaluations[suite].per_query, setting, metric)
                 if data.clusters not in bootstraps:
                     bootstraps[data.clusters] = ClusterBootstrap(
-                        data.clusters, samples=config.bootstrap_samples, confidence=config.confidence, seed=seed, stratum=suite
+                        data.clusters,
+                        samples=config.bootstrap_samples,
+                        confidence=config.confidence,
+                        seed=seed,
+                        stratum=suite,
                     )
                 found.append((setting, metric, arm, _Replicates(*bootstraps[data.clusters].replicates(data))))
     return found
@@ -82,7 +92,9 @@ def _suite_replicates(arms: Arms, suite: str, config: EvaluateConfig, seed: int)
 _Key = tuple[str, str, str, str]
 
 
-def _differences(replicates: Mapping[_Key, _Replicates], contrasts: Sequence[tuple[str, str]], confidence: float) -> list[Json]:
+def _differences(
+    replicates: Mapping[_Key, _Replicates], contrasts: Sequence[tuple[str, str]], confidence: float
+) -> list[Json]:
     rows = []
     for suite, setting, metric in dict.fromkeys(key[:3] for key in replicates):
         for arm, reference in contrasts:
@@ -93,7 +105,11 @@ def _differences(replicates: Mapping[_Key, _Replicates], contrasts: Sequence[tup
 
 
 def _shift_effects(
-    replicates: Mapping[_Key, _Replicates], contrasts: Sequence[tuple[str, str]], in_domain: str, shifted: Sequence[str], confidence: float
+    replicates: Mapping[_Key, _Replicates],
+    contrasts: Sequence[tuple[str, str]],
+    in_domain: str,
+    shifted: Sequence[str],
+    confidence: float,
 ) -> list[Json]:
     """Difference-in-differences: does the contrast grow (positive) or shrink when the domain changes?"""
     rows = []
@@ -102,12 +118,24 @@ def _shift_effects(
         if not outside:
             continue
         for arm, reference in contrasts:
-            by_suite = {s: _minus(replicates[s, setting, metric, arm], replicates[s, setting, metric, reference]) for s in (in_domain, *outside)}
+            by_suite = {
+                s: _minus(replicates[s, setting, metric, arm], replicates[s, setting, metric, reference])
+                for s in (in_domain, *outside)
+            }
             mean = _Replicates(
-                float(np.mean([by_suite[s].value for s in outside])), np.mean([by_suite[s].samples for s in outside], axis=0)
+                float(np.mean([by_suite[s].value for s in outside])),
+                np.mean([by_suite[s].samples for s in outside], axis=0),
             )
             effect = _minus(mean, by_suite[in_domain])
-            rows.append(_row(interval(effect.value, effect.samples, confidence), setting=setting, metric=metric, arm=arm, reference=reference))
+            rows.append(
+                _row(
+                    interval(effect.value, effect.samples, confidence),
+                    setting=setting,
+                    metric=metric,
+                    arm=arm,
+                    reference=reference,
+                )
+            )
     return rows
 
 

@@ -41,7 +41,9 @@ class ModelConfig:
         "hub name, directory, storage URI, `models:/...` of MLflow, or `packaged:multilingual-e5-small`",
     )
     pooling: str | None = setting(
-        None, "how token states become one vector; unset: what the backbone was made for", choices=("mean", "cls", "pooler")
+        None,
+        "how token states become one vector; unset: what the backbone was made for",
+        choices=("mean", "cls", "pooler"),
     )
     query_prefix: str | None = setting(None, "text put before every query; unset: what the backbone was made for")
     passage_prefix: str | None = setting(None, "text put before every passage; unset: what the backbone was made for")
@@ -54,15 +56,21 @@ class ModelConfig:
     )
     layers: int | None = setting(None, "keep only the first n transformer layers; unset: all", low=1, high=200)
     freeze_embeddings: bool = setting(False, "do not train the token, position and type embeddings")
-    lora_rank: int = setting(0, "rank of LoRA adapters on the attention projections; 0 trains the weights themselves", low=0, high=1024)
+    lora_rank: int = setting(
+        0, "rank of LoRA adapters on the attention projections; 0 trains the weights themselves", low=0, high=1024
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where texts come from."""
 
-    corpus: str = setting("sample", "training corpus: `sample` (built in) or the URI of a corpus made by ray_jobs.prepare")
-    suites: str | None = setting(None, "folder or URI under which evaluation suites lie; not needed for the built-in ones")
+    corpus: str = setting(
+        "sample", "training corpus: `sample` (built in) or the URI of a corpus made by ray_jobs.prepare"
+    )
+    suites: str | None = setting(
+        None, "folder or URI under which evaluation suites lie; not needed for the built-in ones"
+    )
     languages: tuple[str, ...] = setting((), "train on these languages only (ISO 639-1); empty: all of the corpus")
 
 
@@ -78,12 +86,19 @@ class PlanConfig:
     )
     alpha: float | None = setting(None, "share of monolingual batches under `hybrid`; unset: 0.5", low=0.0, high=1.0)
     cross_pair: str = setting(
-        "per_example", "draw the language pair of a cross-lingual batch per example or once per batch", choices=("per_example", "per_batch")
+        "per_example",
+        "draw the language pair of a cross-lingual batch per example or once per batch",
+        choices=("per_example", "per_batch"),
     )
     language_exponent: float = setting(
-        0.0, "a language (pair) is drawn with weight size**exponent: 0 is uniform (the paper), 1 proportional to size", low=0.0, high=1.0
+        0.0,
+        "a language (pair) is drawn with weight size**exponent: 0 is uniform (the paper), 1 proportional to size",
+        low=0.0,
+        high=1.0,
     )
-    block: int = setting(100, "mode and language counts are exact over every block of this many draws", low=1, high=100_000)
+    block: int = setting(
+        100, "mode and language counts are exact over every block of this many draws", low=1, high=100_000
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,21 +106,32 @@ class TrainConfig:
     """The optimisation. Defaults follow arXiv 2408.10536 where it states a value (docs/training.md lists which)."""
 
     steps: int = setting(1000, "optimiser steps", low=1, high=10_000_000)
-    global_batch: int = setting(100, "query-passage pairs in a step, over all workers; a multiple of `workers`", low=2, high=1_048_576)
+    global_batch: int = setting(
+        100, "query-passage pairs in a step, over all workers; a multiple of `workers`", low=2, high=1_048_576
+    )
     learning_rate: float = setting(3e-5, "peak learning rate of AdamW", low=0.0, high=1.0)
     weight_decay: float = setting(1e-2, "weight decay of AdamW (not on biases and layer norms)", low=0.0, high=1.0)
     warmup: float = setting(0.1, "share of the steps over which the learning rate rises linearly", low=0.0, high=1.0)
     schedule: str = setting("linear", "learning rate after warm-up", choices=("linear", "constant"))
     temperature: float = setting(0.02, "divides the cosine similarities before the softmax", low=1e-4, high=10.0)
     clip_norm: float = setting(1.0, "gradients are scaled down to this norm; 0 switches it off", low=0.0, high=1e6)
-    micro_batch: int = setting(0, "pairs a worker holds activations for at once (GradCache); 0: all of its share", low=0, high=1_048_576)
-    precision: str = setting("float32", "arithmetic of the forward pass; logits are always float32", choices=("float32", "bfloat16"))
+    micro_batch: int = setting(
+        0, "pairs a worker holds activations for at once (GradCache); 0: all of its share", low=0, high=1_048_576
+    )
+    precision: str = setting(
+        "float32", "arithmetic of the forward pass; logits are always float32", choices=("float32", "bfloat16")
+    )
     workers: int = setting(1, "training processes; each takes an equal slice of every global batch", low=1, high=4096)
     threads: int = setting(1, "torch threads of a CPU worker", low=1, high=256)
     use_gpu: bool = setting(False, "give every worker one GPU")
     log_every: int = setting(10, "steps between two logged points of the loss curve", low=1, high=1_000_000)
     checkpoint_every: int = setting(100, "steps between two checkpoints", low=1, high=10_000_000)
-    evaluate_every: int = setting(0, "steps between two evaluations during training (tune reports them to its scheduler); 0: none", low=0, high=10_000_000)
+    evaluate_every: int = setting(
+        0,
+        "steps between two evaluations during training (tune reports them to its scheduler); 0: none",
+        low=0,
+        high=10_000_000,
+    )
     keep_checkpoints: int = setting(2, "checkpoints kept; older ones are deleted", low=1, high=1000)
     max_failures: int = setting(3, "restarts from the last checkpoint before the run is given up", low=0, high=1000)
 
@@ -117,8 +143,12 @@ class EncodeConfig:
     actors: int = setting(1, "encoder processes of Ray Data; each loads the model once", low=1, high=4096)
     threads: int = setting(2, "torch threads of a CPU actor", low=1, high=256)
     tokens_per_batch: int = setting(4096, "token budget of a forward pass, padding included", low=64, high=10_000_000)
-    rows_per_block: int = setting(4096, "rows an actor receives at once, sorted by length inside", low=1, high=1_000_000)
-    precision: str = setting("float32", "arithmetic of the forward pass; embeddings are stored as float32", choices=("float32", "bfloat16"))
+    rows_per_block: int = setting(
+        4096, "rows an actor receives at once, sorted by length inside", low=1, high=1_000_000
+    )
+    precision: str = setting(
+        "float32", "arithmetic of the forward pass; embeddings are stored as float32", choices=("float32", "bfloat16")
+    )
     use_gpu: bool = setting(False, "give every actor one GPU")
 
 
@@ -128,10 +158,13 @@ class EvaluateConfig:
 
     suites: tuple[str, ...] = setting(("sample",), "suite names or folders; `sample` stands for the five built-in ones")
     candidate_text: str = setting(
-        "sentence", "what a LAReQA candidate is: the sentence, or the sentence followed by its paragraph",
+        "sentence",
+        "what a LAReQA candidate is: the sentence, or the sentence followed by its paragraph",
         choices=("sentence", "sentence_with_context"),
     )
-    bootstrap_samples: int = setting(2000, "resamples of the question clusters behind every interval", low=100, high=1_000_000)
+    bootstrap_samples: int = setting(
+        2000, "resamples of the question clusters behind every interval", low=100, high=1_000_000
+    )
     confidence: float = setting(0.95, "coverage of the intervals", low=0.5, high=0.999)
     top_k: int = setting(10, "depth of the language histogram", low=1, high=1000)
 
@@ -140,10 +173,18 @@ class EvaluateConfig:
 class PrepareConfig:
     """How sources become a training corpus."""
 
-    source: str | None = setting(None, "folder of SQuAD-format JSON (one file per language), a JSONL or Parquet file, or hf://datasets/NAME")
+    source: str | None = setting(
+        None, "folder of SQuAD-format JSON (one file per language), a JSONL or Parquet file, or hf://datasets/NAME"
+    )
     format: str = setting("auto", "format of the source", choices=("auto", "squad", "jsonl", "parquet", "huggingface"))
-    passage: str = setting("sentence", "what a SQuAD passage is: the sentence that holds the answer's start, or the whole paragraph", choices=("sentence", "paragraph"))
-    exclude: tuple[str, ...] = setting((), "suites whose questions and passages must not be in the corpus; found by id and by text, and removed")
+    passage: str = setting(
+        "sentence",
+        "what a SQuAD passage is: the sentence that holds the answer's start, or the whole paragraph",
+        choices=("sentence", "paragraph"),
+    )
+    exclude: tuple[str, ...] = setting(
+        (), "suites whose questions and passages must not be in the corpus; found by id and by text, and removed"
+    )
     licence: str = setting("unknown", "licence of the texts, written into the manifest")
     minimum_characters: int = setting(1, "shorter queries or passages are dropped", low=1, high=10_000)
 
@@ -152,8 +193,12 @@ class PrepareConfig:
 class StudyConfig:
     """Arms compared under equal steps and equal data."""
 
-    arms: tuple[str, ...] = setting(("base", "mono", "cross", "hybrid"), "`base` (no training), a policy, or `hybrid@0.25` for another alpha")
-    in_domain: str | None = setting(None, "suite of the training domain; the others count as shifted. unset: the first of evaluate.suites")
+    arms: tuple[str, ...] = setting(
+        ("base", "mono", "cross", "hybrid"), "`base` (no training), a policy, or `hybrid@0.25` for another alpha"
+    )
+    in_domain: str | None = setting(
+        None, "suite of the training domain; the others count as shifted. unset: the first of evaluate.suites"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,9 @@ def token_batches(lengths: Sequence[int], budget: int) -> list[np.ndarray]:
 
 
 @torch.inference_mode()
-def encode(encoder: Encoder, texts: Sequence[str], kind: Kind, *, tokens_per_batch: int = 4096, precision: str = "float32") -> np.ndarray:
+def encode(
+    encoder: Encoder, texts: Sequence[str], kind: Kind, *, tokens_per_batch: int = 4096, precision: str = "float32"
+) -> np.ndarray:
     """Unit embeddings [len(texts), dimension] in float32, in the order of the texts."""
     encoder.eval()
     token_ids = encoder.tokenize(texts, kind)

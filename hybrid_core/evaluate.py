@@ -59,7 +59,9 @@ def evaluate(suite: Suite, queries: np.ndarray, passages: np.ndarray, *, top_k: 
 
 
 def _pools(suite: Suite, languages: Sequence[str]) -> list[tuple[str, int]]:
-    return [(setting, pool) for setting in ("mono", "cross") if setting in suite.settings for pool in range(len(languages))]
+    return [
+        (setting, pool) for setting in ("mono", "cross") if setting in suite.settings for pool in range(len(languages))
+    ]
 
 
 def _language_shares(suite: Suite, ranks: RelevantRanks) -> np.ndarray:
@@ -67,7 +69,9 @@ def _language_shares(suite: Suite, ranks: RelevantRanks) -> np.ndarray:
     return bias.language_shares(ranks.top, passage_language, len(ranks.languages))
 
 
-def _score_setting(suite: Suite, ranks: RelevantRanks, setting: str, pool: int | None, shares: np.ndarray | None = None) -> pa.Table:
+def _score_setting(
+    suite: Suite, ranks: RelevantRanks, setting: str, pool: int | None, shares: np.ndarray | None = None
+) -> pa.Table:
     """Per-query scores of one setting in one pool language (None: all languages pooled)."""
     query_language = np.array(suite.queries.languages)
     passage_language = np.array(suite.passages.languages)[ranks.passage]
@@ -90,7 +94,9 @@ def _identity_columns(suite: Suite, setting: str, rows: np.ndarray, pool_name: s
     q = suite.queries
     labels = {"query_id": q.ids, "meaning_id": q.meaning_ids, "domain": q.domains, "query_language": q.languages}
     fixed = {"suite": suite.name, "setting": setting, "passage_language": pool_name}
-    texts = {name: [values[i] for i in rows] for name, values in labels.items()} | {n: [v] * len(rows) for n, v in fixed.items()}
+    texts = {name: [values[i] for i in rows] for name, values in labels.items()} | {
+        n: [v] * len(rows) for n, v in fixed.items()
+    }
     return {name: pa.array(values, pa.string()).dictionary_encode() for name, values in texts.items()}
 
 
@@ -105,7 +111,9 @@ def _metric_columns(sorted_ranks: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _bias_columns(suite: Suite, ranks: RelevantRanks, rows: np.ndarray, sorted_ranks: np.ndarray, shares: np.ndarray | None) -> dict[str, np.ndarray]:
+def _bias_columns(
+    suite: Suite, ranks: RelevantRanks, rows: np.ndarray, sorted_ranks: np.ndarray, shares: np.ndarray | None
+) -> dict[str, np.ndarray]:
     """Language bias is defined on the pooled list; elsewhere the columns are NaN."""
     if shares is None:
         return {name: np.full(len(rows), np.nan) for name in BIAS_METRICS}

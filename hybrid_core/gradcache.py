@@ -14,7 +14,9 @@ from torch import Tensor
 Tokens = list[list[int]]
 
 
-def step(embed: Callable[[Tokens], Tensor], columns: Sequence[Tokens], loss_of: Callable[..., Tensor], micro_batch: int) -> Tensor:
+def step(
+    embed: Callable[[Tokens], Tensor], columns: Sequence[Tokens], loss_of: Callable[..., Tensor], micro_batch: int
+) -> Tensor:
     """Accumulate parameter gradients of `loss_of(*embedded columns)` and return the loss.
 
     Args:

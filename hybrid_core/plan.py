@@ -27,7 +27,10 @@ DEFAULT_ALPHA = 0.5
 class CorpusIndex(Protocol):
     """What the plan must know of a corpus: identity, and where the rows of a language or language pair are."""
 
-    fingerprint: str
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all rows in order."""
+        ...
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -76,7 +79,9 @@ class BatchPlan:
             RequestError: a language without pairs, too few languages, or fewer rows than a batch needs.
         """
         self._corpus, self._config, self._seed, self._batch = corpus, config, seed, global_batch
-        self.alpha = {"mono": 1.0, "cross": 0.0, "x_x": 0.0}.get(config.policy, DEFAULT_ALPHA if config.alpha is None else config.alpha)
+        self.alpha = {"mono": 1.0, "cross": 0.0, "x_x": 0.0}.get(
+            config.policy, DEFAULT_ALPHA if config.alpha is None else config.alpha
+        )
         self._languages = corpus.languages
         self._pairs = [(a, b) for a in self._languages for b in self._languages if a != b]
         self._language_sizes = [self._size(language) for language in self._languages]
@@ -107,7 +112,9 @@ class BatchPlan:
 
     def _monolingual_rows(self, batch: int) -> np.ndarray:
         """Rows of monolingual batch `batch`: one language, drawn without replacement until it is exhausted."""
-        language, nth = exact_choice(np.array([batch]), self._weights(self._language_sizes), self._config.block, self._key("language"))
+        language, nth = exact_choice(
+            np.array([batch]), self._weights(self._language_sizes), self._config.block, self._key("language")
+        )
         return self._rows_in(int(language[0]), int(nth[0]) * self._batch + np.arange(self._batch), "mono")
 
     def _cross_lingual_rows(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -127,7 +134,9 @@ class BatchPlan:
     def _mixed_rows(self, batch: int) -> np.ndarray:
         """Negative control: every example is monolingual, but the batch mixes languages."""
         draws = batch * self._batch + np.arange(self._batch)
-        languages, nth = exact_choice(draws, self._weights(self._language_sizes), self._config.block, self._key("language"))
+        languages, nth = exact_choice(
+            draws, self._weights(self._language_sizes), self._config.block, self._key("language")
+        )
         rows = np.empty(self._batch, dtype=np.int64)
         for language in np.unique(languages):
             here = languages == language

@@ -129,6 +129,11 @@ def _parse_override(text: str) -> Values:
         value: Any = yaml.safe_load(raw) if raw else ""
     except yaml.YAMLError as error:
         raise RequestError(f"--set {text!r}: the value is not YAML: {error}") from error
+    return nested(path, value)
+
+
+def nested(path: str, value: Any) -> Values:
+    """{"a": {"b": value}} for the path "a.b"."""
     for key in reversed(path.split(".")):
         value = {key: value}
     return dict(value)

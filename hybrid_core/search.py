@@ -61,7 +61,9 @@ def rank_relevant(suite: Suite, queries: np.ndarray, passages: np.ndarray, *, to
         block = slice(start, start + _QUERIES_AT_ONCE)
         here = slice(*np.searchsorted(query, [start, start + _QUERIES_AT_ONCE]))
         scores = torch.from_numpy(queries[block]) @ pool.vectors.T
-        ahead[here] = _count_ahead(scores, torch.from_numpy(query[here] - start), torch.from_numpy(passage[here]), pool).numpy()
+        ahead[here] = _count_ahead(
+            scores, torch.from_numpy(query[here] - start), torch.from_numpy(passage[here]), pool
+        ).numpy()
         top[block] = _best(scores, pool, top.shape[1]).numpy()
     return RelevantRanks(query, passage, ahead, top, sizes, languages)
 
@@ -80,7 +82,9 @@ def _count_ahead(scores: torch.Tensor, query: torch.Tensor, passage: torch.Tenso
     column[pool.rows] = torch.arange(len(pool.rows))
     result = torch.empty((len(query), len(pool.sizes)), dtype=torch.int64)
     first = torch.searchsorted(query, query)  # entries are ordered by query
-    nth = torch.arange(len(query)) - first  # 0, 1, 2, ... within each query, so that a slot holds at most one passage per query
+    nth = (
+        torch.arange(len(query)) - first
+    )  # 0, 1, 2, ... within each query, so that a slot holds at most one passage per query
     for slot in range(int(nth.max()) + 1 if len(nth) else 0):
         here = nth == slot
         rows = scores if len(query[here]) == len(scores) else scores[query[here]]
@@ -89,7 +93,7 @@ def _count_ahead(scores: torch.Tensor, query: torch.Tensor, passage: torch.Tenso
         tied = rows == own
         if int(tied.sum()) > len(rows):
             before |= tied & (pool.id_rank[pool.rows][None, :] < pool.id_rank[passage[here]][:, None])
-        parts = [part.sum(1) for part in before.split(pool.sizes, dim=1)]
+        parts = [part.sum(1) for part in torch.split(before, pool.sizes, dim=1)]
         result[here] = torch.stack(parts, dim=1)
     return result
 

@@ -47,9 +47,14 @@ def sums(per_query: pa.Table, setting: str, metric: str) -> Sums:
     part = per_query.filter(pc.equal(per_query["setting"].cast(pa.string()), setting))
     scores = part[metric].to_numpy()
     defined = ~np.isnan(scores)
-    pairs = [f"{q}\t{p}" for q, p in zip(part["query_language"].to_pylist(), part["passage_language"].to_pylist(), strict=True)]
+    pairs = [
+        f"{q}\t{p}"
+        for q, p in zip(part["query_language"].to_pylist(), part["passage_language"].to_pylist(), strict=True)
+    ]
     cell_names, cell = np.unique(pairs, return_inverse=True)
-    cluster_names, cluster = np.unique(np.array(part["meaning_id"].to_pylist(), dtype=object).astype(str), return_inverse=True)
+    cluster_names, cluster = np.unique(
+        np.array(part["meaning_id"].to_pylist(), dtype=object).astype(str), return_inverse=True
+    )
     shape = len(cluster_names), len(cell_names)
     totals, counts = np.zeros(shape), np.zeros(shape)
     np.add.at(totals, (cluster[defined], cell[defined]), scores[defined])

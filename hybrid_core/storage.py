@@ -131,12 +131,16 @@ def verify_complete(directory: Path) -> dict[str, Any]:
     """
     marker = directory / MARKER
     if not marker.exists():
-        raise RequestError(f"{directory} has no {MARKER}: it was cut short while being written; delete it or use another")
+        raise RequestError(
+            f"{directory} has no {MARKER}: it was cut short while being written; delete it or use another"
+        )
     facts: dict[str, Any] = json.loads(marker.read_text())
     for name, expected in facts["files"].items():
         file = directory / name
         if not file.exists() or file.stat().st_size != expected["bytes"] or _sha256(file) != expected["sha256"]:
-            raise RequestError(f"{file} is not the file named in {MARKER}: damaged or replaced; delete {directory} and run again")
+            raise RequestError(
+                f"{file} is not the file named in {MARKER}: damaged or replaced; delete {directory} and run again"
+            )
     return facts
 
 
@@ -154,7 +158,9 @@ def upload_directory(local: Path, uri: str) -> None:
     for name in sorted(names, key=lambda n: n == MARKER):
         if not is_remote(uri):
             (Path(path) / name).parent.mkdir(parents=True, exist_ok=True)
-        pafs.copy_files(str(local / name), f"{path}/{name}", source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs)
+        pafs.copy_files(
+            str(local / name), f"{path}/{name}", source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs
+        )
 
 
 def local_directory(uri: str) -> Path:
@@ -182,7 +188,12 @@ def _fetch(uri: str, names: list[str], marker: bytes, target: Path) -> None:
     try:
         for name in names:
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-            pafs.copy_files(f"{path}/{name}", str(scratch / name), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
+            pafs.copy_files(
+                f"{path}/{name}",
+                str(scratch / name),
+                source_filesystem=fs,
+                destination_filesystem=pafs.LocalFileSystem(),
+            )
         (scratch / MARKER).write_bytes(marker)
         verify_complete(scratch)
         scratch.rename(target)

@@ -85,7 +85,12 @@ class Trainer:
 
         def loss_of(q: Tensor, p: Tensor) -> Tensor:
             return info_nce(
-                q, gather(p), positive=positive, query_groups=groups[mine], passage_groups=groups, temperature=self.config.temperature
+                q,
+                gather(p),
+                positive=positive,
+                query_groups=groups[mine],
+                passage_groups=groups,
+                temperature=self.config.temperature,
             )
 
         self.optimizer.zero_grad(set_to_none=True)

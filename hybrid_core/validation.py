@@ -35,7 +35,9 @@ class Validator:
     def _encode(self, texts: Sequence[str], kind: Kind) -> np.ndarray:
         share = -(-len(texts) // world_size())
         mine = list(texts[rank() * share : (rank() + 1) * share])
-        part = np.zeros((share, self.encoder.dimension), dtype=np.float32)  # every rank gathers equal parts; the tail is cut off
+        part = np.zeros(
+            (share, self.encoder.dimension), dtype=np.float32
+        )  # every rank gathers equal parts; the tail is cut off
         part[: len(mine)] = encode(
             self.encoder, mine, kind, tokens_per_batch=self.config.tokens_per_batch, precision=self.config.precision
         )

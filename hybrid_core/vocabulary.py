@@ -44,7 +44,9 @@ def trim(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Iter
     spec: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     kind = spec["model"]["type"]
     if kind not in ("Unigram", "WordPiece"):
-        raise RequestError(f"model.vocabulary=trimmed does not support {kind} tokenizers (Unigram and WordPiece it does); use full")
+        raise RequestError(
+            f"model.vocabulary=trimmed does not support {kind} tokenizers (Unigram and WordPiece it does); use full"
+        )
     used = used_tokens(tokenizer, texts)
     used.update(added["id"] for added in spec["added_tokens"])
     pieces = _pieces(spec)
@@ -108,7 +110,9 @@ def _renumber_processor(processor: dict[str, Any] | None, new_id: dict[int, int]
             processor[side][1] = new_id[processor[side][1]]
 
 
-def _with_special_tokens(trimmed: PreTrainedTokenizerFast, original: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+def _with_special_tokens(
+    trimmed: PreTrainedTokenizerFast, original: PreTrainedTokenizerFast
+) -> PreTrainedTokenizerFast:
     names = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
     trimmed.add_special_tokens({n: getattr(original, n) for n in names if getattr(original, n) is not None})
     trimmed.model_max_length = original.model_max_length

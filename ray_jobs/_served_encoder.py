@@ -13,14 +13,14 @@ from hybrid_core.encode import encode
 from hybrid_core.model import load_encoder
 
 
-class ServedEncoder(PythonModel):  # type: ignore[misc]
+class ServedEncoder(PythonModel):
     """Input: texts. Parameter `kind`: "query" or "passage"."""
 
     def load_context(self, context: Any) -> None:
         """Load the exported encoder of the logged model."""
         self.encoder = load_encoder(ModelConfig(name=context.artifacts["encoder"]))
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+    def predict(self, context, model_input, params=None):
         """Unit embeddings [n, dimension] of texts given as a list, an array or a one-column frame."""
         kind = (params or {}).get("kind", "query")
         texts = [str(text) for text in np.asarray(model_input).reshape(-1)]

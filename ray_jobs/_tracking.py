@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,8 @@ class Run:
     def log_model(self, directory: Path) -> str:
         """Store an exported encoder as a logged model, loadable with mlflow.pyfunc and as a sentence-transformers folder."""
         mlflow.set_tracking_uri(self.place.tracking_uri)
-        with mlflow.start_run(run_id=self.id):
+        with mlflow.start_run(run_id=self.id), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*input example was not provided.*")
             info = mlflow.pyfunc.log_model(
                 name="encoder",
                 python_model=str(Path(__file__).with_name("_served_encoder.py")),
@@ -132,7 +134,9 @@ def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None)
     try:
         experiment = _experiment(client, place)
     except (MlflowException, OSError) as error:
-        raise RequestError(f"MLFLOW_TRACKING_URI={place.tracking_uri!r} does not answer: {str(error).splitlines()[0]}") from error
+        raise RequestError(
+            f"MLFLOW_TRACKING_URI={place.tracking_uri!r} does not answer: {str(error).splitlines()[0]}"
+        ) from error
     key = f"{kind}:{name}:{config_hash(config)}:{parent.id if parent else ''}"
     found = client.search_runs([experiment], f"tags.`{_KEY}` = '{key}'", max_results=1)
     if found:
@@ -183,8 +187,9 @@ def resolve_model(name: str, config: Config) -> str:
     try:
         return join(str(mlflow.artifacts.download_artifacts(name)).rstrip("/"), "artifacts", "encoder")
     except (MlflowException, OSError) as error:
-        raise RequestError(f"model.name={name!r} is not in MLflow at {Place.of(config).tracking_uri}: {str(error).splitlines()[0]}") from error
-
+        raise RequestError(
+            f"model.name={name!r} is not in MLflow at {Place.of(config).tracking_uri}: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def log_scores(run: Run, evaluations: Mapping[str, Evaluation]) -> None:
@@ -199,7 +204,16 @@ def log_scores(run: Run, evaluations: Mapping[str, Evaluation]) -> None:
         for name, value in language_means(evaluation).items():
             suite, setting, metric, cell = name.split("/")
             query, _, passage = cell.partition("-")
-            rows.append({"suite": suite, "setting": setting, "metric": metric, "query": query, "passage": passage or query, "value": value})
+            rows.append(
+                {
+                    "suite": suite,
+                    "setting": setting,
+                    "metric": metric,
+                    "query": query,
+                    "passage": passage or query,
+                    "value": value,
+                }
+            )
     run.log_table(rows, "tables/languages.json")
 
 
@@ -211,7 +225,9 @@ def ui_command(config: Config, port: int) -> list[str]:
     """
     place = Place.of(config)
     if not place.tracking_uri.startswith("sqlite:"):
-        raise RequestError(f"MLFLOW_TRACKING_URI={place.tracking_uri!r} is a server with a UI of its own; open that address in a browser")
+        raise RequestError(
+            f"MLFLOW_TRACKING_URI={place.tracking_uri!r} is a server with a UI of its own; open that address in a browser"
+        )
     return [
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place.tracking_uri, "--artifacts-destination",
         str(place.artifact_location), "--host", "127.0.0.1", "--port", str(port), "--workers", "1",

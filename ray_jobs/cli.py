@@ -43,6 +43,8 @@ class Job:
     run: Callable[[Config, argparse.Namespace], Outcome]
     describe: Callable[[Config, argparse.Namespace], str]
     add_flags: Callable[[argparse.ArgumentParser], object] = lambda parser: None
+    resolve: Callable[[argparse.Namespace], Config] = lambda args: load_config(args.recipe, args.config, args.set)
+    """From the command line to the config."""
 
 
 def parser(job: Job) -> argparse.ArgumentParser:
@@ -53,8 +55,12 @@ def parser(job: Job) -> argparse.ArgumentParser:
     )  # fmt: skip
     p.add_argument("--recipe", default="default", metavar="NAME", help="built-in recipe to start from")
     p.add_argument("--config", metavar="FILE.yaml", help="your own settings, over the recipe")
-    p.add_argument("--set", action="append", default=[], metavar="path.to.field=value", help="one setting, over both; repeatable")
-    p.add_argument("--dry-run", action="store_true", help="print the resolved config and what would happen; start nothing")
+    p.add_argument(
+        "--set", action="append", default=[], metavar="path.to.field=value", help="one setting, over both; repeatable"
+    )
+    p.add_argument(
+        "--dry-run", action="store_true", help="print the resolved config and what would happen; start nothing"
+    )
     p.add_argument("--json", metavar="FILE", help="write a machine-readable summary")
     job.add_flags(p)
     return p
@@ -67,7 +73,7 @@ def main(job: Job, argv: Sequence[str] | None = None) -> int:
     args = parser(job).parse_args(argv)
     config: Config | None = None
     try:
-        config = load_config(args.recipe, args.config, args.set)
+        config = job.resolve(args)
         if args.dry_run:
             print(yaml.safe_dump(as_dict(config), sort_keys=False, allow_unicode=True).rstrip())
             print(f"config hash: {config_hash(config)}\n{job.describe(config, args)}")
@@ -88,7 +94,9 @@ def main(job: Job, argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write_summary(file: str | None, job: Job, status: str, config: Config | None, outcome: Outcome, error: str | None) -> None:
+def _write_summary(
+    file: str | None, job: Job, status: str, config: Config | None, outcome: Outcome, error: str | None
+) -> None:
     if not file:
         return
     summary: dict[str, Any] = {

@@ -11,12 +11,17 @@ from hybrid_core.comparison import compare
 from hybrid_core.config import Config
 from hybrid_core.storage import absolute
 from hybrid_core.summary import label, language_means, setting_means
-from ray_jobs import _ray, _tracking
+from ray_jobs import _tracking
+from ray_jobs._ray.cluster import connect, disconnect
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_run, publish_comparison
 from ray_jobs.steps import evaluate_model, prepare_base, suites_of
 
-_SHOWN = {"mono": ("mAP", "R_1"), "cross": ("mAP", "R_1"), "multi": ("mAP", "R_10", "rank_distance", "same_language_share")}
+_SHOWN = {
+    "mono": ("mAP", "R_1"),
+    "cross": ("mAP", "R_1"),
+    "multi": ("mAP", "R_10", "rank_distance", "same_language_share"),
+}
 
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:
@@ -24,9 +29,11 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     started = time.monotonic()
     suites = suites_of(config)
     storage.check_writable(absolute(config.output), "output")
-    _ray.connect(config.encode.actors + 1)
+    connect(config.encode.actors + 1)
     try:
-        with _tracking.recording(config, f"evaluate {config.model.name.rstrip('/').rsplit('/', 1)[-1]}", kind="evaluate") as tracked:
+        with _tracking.recording(
+            config, f"evaluate {config.model.name.rstrip('/').rsplit('/', 1)[-1]}", kind="evaluate"
+        ) as tracked:
             base = prepare_base(config, suites, with_corpus=False)
             evaluations = evaluate_model(config, base, suites, f"evaluate-{tracked.id[:8]}")
             metrics = {name: value for e in evaluations.values() for name, value in setting_means(e).items()}
@@ -34,10 +41,12 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             tracked.log_metrics(0, {n: v for e in evaluations.values() for n, v in language_means(e).items()})
             _tracking.log_scores(tracked, evaluations)
             comparison = compare({"model": evaluations}, config.evaluate, in_domain=suites[0].name, seed=config.seed)
-            comparison["run"] = describe_run("evaluate", config, args, suites) | {"seconds": {"total": time.monotonic() - started}}
+            comparison["run"] = describe_run("evaluate", config, args, suites) | {
+                "seconds": {"total": time.monotonic() - started}
+            }
             outputs = publish_comparison(comparison, config, tracked)
     finally:
-        _ray.disconnect()
+        disconnect()
     for row in comparison["levels"]:
         if row["metric"] in _SHOWN[row["setting"]]:
             name = f"{row['suite']} {row['setting']:5} {label(row['metric'])}"
@@ -49,7 +58,10 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
 def describe(config: Config, args: argparse.Namespace) -> str:
     """What a run would do."""
     suites = suites_of(config)
-    lines = [f"{s.name}: {len(s.queries):,} queries, pool of {len(s.passages):,} ({s.candidate_text}), {', '.join(s.settings)}; {s.licence}" for s in suites]
+    lines = [
+        f"{s.name}: {len(s.queries):,} queries, pool of {len(s.passages):,} ({s.candidate_text}), {', '.join(s.settings)}; {s.licence}"
+        for s in suites
+    ]
     return "\n".join(["would evaluate on", *lines])
 
 

@@ -25,7 +25,11 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     storage.check_writable(absolute(config.output), "output")
     with tempfile.TemporaryDirectory() as scratch:
         write_corpus(
-            Path(scratch), prepared.pairs, licence=config.prepare.licence, sources=[str(config.prepare.source)], report=prepared.report
+            Path(scratch),
+            prepared.pairs,
+            licence=config.prepare.licence,
+            sources=[str(config.prepare.source)],
+            report=prepared.report,
         )
         storage.upload_directory(Path(scratch), target)
     print(_table(prepared))
@@ -36,7 +40,11 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
 
 
 def _prepare(config: Config) -> Prepared:
-    suites = load_suites(config.prepare.exclude, config.data.suites, config.evaluate.candidate_text) if config.prepare.exclude else []
+    suites = (
+        load_suites(config.prepare.exclude, config.data.suites, config.evaluate.candidate_text)
+        if config.prepare.exclude
+        else []
+    )
     return prepare(read_pairs(config.prepare), suites, minimum_characters=config.prepare.minimum_characters)
 
 
@@ -49,7 +57,10 @@ def _table(prepared: Prepared) -> str:
         "",
         f"{'language':10} {'kept':>8} {'leaked':>8}",
     ]
-    lines += [f"{lang:10} {n:8,} {r['leaked_rows_per_language'].get(lang, 0):8,}" for lang, n in r["kept_per_language"].items()]
+    lines += [
+        f"{lang:10} {n:8,} {r['leaked_rows_per_language'].get(lang, 0):8,}"
+        for lang, n in r["kept_per_language"].items()
+    ]
     lines += ["", f"{'pair':10} {'shared':>8}"]
     lines += [f"{pair:10} {n:8,}" for pair, n in r["per_pair"].items()]
     return "\n".join(lines) + "\n"

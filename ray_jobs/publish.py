@@ -43,8 +43,30 @@ def publish_comparison(comparison: dict[str, Any], config: Config, run: _trackin
     run.log_table(comparison["levels"], "tables/levels.json")
     if comparison["differences"]:
         run.log_table(comparison["differences"], "tables/differences.json")
-    run.log_metrics(0, {f"{r['suite']}/{r['setting']}/{r['metric']}/arm/{r['arm']}": r["value"] for r in comparison["levels"]})
+    run.log_metrics(
+        0, {f"{r['suite']}/{r['setting']}/{r['metric']}/arm/{r['arm']}": r["value"] for r in comparison["levels"]}
+    )
     return {"report": join(folder, "report.html"), "results": join(folder, "report.json")}
+
+
+def publish_alpha_curve(
+    comparison: dict[str, Any], alphas: dict[str, float | None], config: Config, run: _tracking.Run
+) -> dict[str, str]:
+    """Draw mAP over alpha with intervals, one line per setting of the training domain, averaged over seeds and backbones."""
+    rows = [r for r in comparison["levels"] if r["suite"] == comparison["in_domain"] and r["metric"] == "mAP"]
+    points = []
+    for setting in dict.fromkeys(r["setting"] for r in rows):
+        for alpha in sorted({a for a in alphas.values() if a is not None}):
+            same = [r for r in rows if r["setting"] == setting and alphas[r["arm"]] == alpha]
+            means = {key: sum(r[key] for r in same) / len(same) for key in ("value", "low", "high")}
+            points.append({"alpha": alpha, "setting": setting, "metric": "mAP", **means})
+    target = join(absolute(config.output), "report", "alpha.png")
+    with tempfile.TemporaryDirectory() as scratch:
+        picture = Path(scratch) / "alpha.png"
+        figures.alpha_curve_figure(points).savefig(picture, dpi=140)
+        run.log_file(picture, "pictures")
+        storage.write_bytes(target, picture.read_bytes())
+    return {"alpha_curve": target}
 
 
 def _pictures(comparison: dict[str, Any]) -> dict[str, Any]:

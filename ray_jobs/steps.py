@@ -22,7 +22,9 @@ from hybrid_core.evaluate import Evaluation, evaluate
 from hybrid_core.model import export, load_encoder
 from hybrid_core.plan import BatchPlan
 from hybrid_core.storage import absolute, join
-from ray_jobs import _ray, _tracking
+from ray_jobs import _tracking
+from ray_jobs._ray.encoding import encode_texts
+from ray_jobs._ray.training import TrainRequest, train
 
 
 def corpus_uri(config: Config) -> str:
@@ -73,16 +75,25 @@ def _all_texts(corpus: Corpus | None, suites: Sequence[Suite]) -> Iterator[str]:
         yield from suite.passages.texts
 
 
-def train_arm(config: Config, base: str, run: _tracking.Run, name: str, suites: Sequence[Suite] = (), *, inside_tune: bool = False) -> str:
+def train_arm(
+    config: Config, base: str, run: _tracking.Run, name: str, suites: Sequence[Suite] = (), *, inside_tune: bool = False
+) -> str:
     """Train one arm from the base encoder and return the URI of its model; a model that is already there is kept."""
     plan = check_plan(config)
-    identity = digest([storage.read_json(join(base, storage.MARKER))["files"], as_dict(config.train), as_dict(config.model), plan.hash])
+    identity = digest(
+        [
+            storage.read_json(join(base, storage.MARKER))["files"],
+            as_dict(config.train),
+            as_dict(config.model),
+            plan.hash,
+        ]
+    )
     target = join(absolute(config.output), "models", f"{name}-{identity}")
     run.set_tags({"hybrid.plan_hash": plan.hash, "hybrid.model": target})
     if not storage.exists(join(target, storage.MARKER)):
         evaluated = tuple(suites) if config.train.evaluate_every else ()
-        request = _ray.TrainRequest(config, base, corpus_uri(config), target, f"{name}-{identity}", evaluated)
-        _ray.train(request, _Progress(run, name, config.train.steps), inside_tune=inside_tune)
+        request = TrainRequest(config, base, corpus_uri(config), target, f"{name}-{identity}", evaluated)
+        train(request, _Progress(run, name, config.train.steps), inside_tune=inside_tune)
     return target
 
 
@@ -96,7 +107,9 @@ class _Progress:
     def __call__(self, step: int, metrics: Mapping[str, float]) -> None:
         shown = [f"loss {metrics['train/loss']:.3f}"] if "train/loss" in metrics else []
         shown += [f"{name} {value:.3f}" for name, value in metrics.items() if name.endswith("/multi/mAP")]
-        print(f"  {self.name}: step {step} of {self.steps}, {', '.join(shown)} ({time.monotonic() - self.started:.0f} s)")
+        print(
+            f"  {self.name}: step {step} of {self.steps}, {', '.join(shown)} ({time.monotonic() - self.started:.0f} s)"
+        )
         self.run.log_metrics(step, metrics)
 
 
@@ -106,7 +119,7 @@ def encode_suites(config: Config, model: str, suites: Sequence[Suite]) -> dict[s
     settings = {k: v for k, v in as_dict(config.encode).items() if k == "precision"} | as_dict(config.model)
     weights = storage.read_json(join(model, storage.MARKER))["files"]
     key = digest([weights, sorted(s.fingerprint for s in suites), [s.name for s in suites], settings])
-    vectors = _ray.encode_texts(table, model, join(absolute(config.output), "embeddings", key), config)
+    vectors = encode_texts(table, model, join(absolute(config.output), "embeddings", key), config)
     result, start = {}, 0
     for suite in suites:
         middle = start + len(suite.queries)
@@ -130,7 +143,9 @@ def evaluate_model(config: Config, model: str, suites: Sequence[Suite], name: st
     embeddings = encode_suites(config, model, suites)
     evaluations = {s.name: evaluate(s, *embeddings[s.name], top_k=config.evaluate.top_k) for s in suites}
     for suite, evaluation in evaluations.items():
-        storage.write_bytes(join(absolute(config.output), "scores", name, f"{suite}.parquet"), parquet_bytes(evaluation.per_query))
+        storage.write_bytes(
+            join(absolute(config.output), "scores", name, f"{suite}.parquet"), parquet_bytes(evaluation.per_query)
+        )
     return evaluations
 
 

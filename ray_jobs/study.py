@@ -16,7 +16,8 @@ from hybrid_core.errors import RequestError, nearest
 from hybrid_core.evaluate import Evaluation
 from hybrid_core.storage import absolute
 from hybrid_core.summary import language_means, setting_means
-from ray_jobs import _ray, _tracking
+from ray_jobs import _tracking
+from ray_jobs._ray.cluster import connect, disconnect
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_run, flags_of, publish_comparison
 from ray_jobs.steps import check_plan, evaluate_model, prepare_base, suites_of, train_arm
@@ -46,7 +47,9 @@ def check(config: Config) -> list[Suite]:
     suites = suites_of(config)
     names = [s.name for s in suites]
     if config.study.in_domain is not None and config.study.in_domain not in names:
-        raise RequestError(f"study.in_domain={config.study.in_domain!r} is not among the suites{nearest(config.study.in_domain, names)}")
+        raise RequestError(
+            f"study.in_domain={config.study.in_domain!r} is not among the suites{nearest(config.study.in_domain, names)}"
+        )
     for arm in config.study.arms:
         if arm != "base":
             check_plan(arm_config(config, arm))
@@ -58,7 +61,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Train, evaluate, compare, publish."""
     started = time.monotonic()
     suites = check(config)
-    _ray.connect(config.train.workers + config.encode.actors + 1)
+    connect(config.train.workers + config.encode.actors + 1)
     try:
         with _tracking.recording(config, f"study {args.recipe}", kind="study") as parent:
             base = prepare_base(config, suites, with_corpus=True)
@@ -77,7 +80,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             comparison["run"] = describe_run("study", config, args, suites) | {"seconds": seconds, "plans": plans}
             outputs = publish_comparison(comparison, config, parent)
     finally:
-        _ray.disconnect()
+        disconnect()
     metrics = {f"{r['arm']}/{r['suite']}/{r['setting']}/{r['metric']}": r["value"] for r in comparison["levels"]}
     print(f"\nreport: {outputs['report']}\nMLflow: python -m ray_jobs.ui {flags_of(args)}")
     return Outcome(outputs, metrics, parent.id)

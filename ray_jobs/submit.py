@@ -16,7 +16,18 @@ from hybrid_core.errors import RequestError, nearest
 from ray_jobs import environment
 
 JOBS = ("train", "tune", "evaluate", "study", "prepare", "report")
-EXCLUDED = (".git", ".venv", "runs", "mlruns", "benchmarks", "docs", "tests", "**/__pycache__", "*.egg-info", ".*_cache")
+EXCLUDED = (
+    ".git",
+    ".venv",
+    "runs",
+    "mlruns",
+    "benchmarks",
+    "docs",
+    "tests",
+    "**/__pycache__",
+    "*.egg-info",
+    ".*_cache",
+)
 LARGEST_PACKAGE = 50_000_000
 """Bytes; Ray itself refuses some hundred megabytes after zipping them."""
 
@@ -42,17 +53,21 @@ def submit(job: str, flags: Sequence[str]) -> bool:
         raise RequestError(f"unknown job {job!r}{nearest(job, JOBS)}")
     address = os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS", "")
     if not address.startswith("http"):
-        raise RequestError(f"RAY_API_SERVER_ADDRESS={address!r} is not the http address of a head node, for example http://127.0.0.1:8265")
+        raise RequestError(
+            f"RAY_API_SERVER_ADDRESS={address!r} is not the http address of a head node, for example http://127.0.0.1:8265"
+        )
     root = Path(__file__).resolve().parent.parent
     size = package_size(root)
     if size > LARGEST_PACKAGE:
-        raise RequestError(f"the package {root} has {size:,} bytes, more than {LARGEST_PACKAGE:,}; move data out of it or name it in .gitignore")
+        raise RequestError(
+            f"the package {root} has {size:,} bytes, more than {LARGEST_PACKAGE:,}; move data out of it or name it in .gitignore"
+        )
     print(f"package: {root}, {size:,} bytes")
-    from ray_jobs import _ray
+    from ray_jobs._ray.submission import submit as submit_entrypoint
 
     entrypoint = shlex.join(["python", "-m", f"ray_jobs.{job}", *flags])
     passed = {name: os.environ[name] for name in environment.PASSED_BY_NAME if name in os.environ}
-    submission, succeeded = _ray.submit(address, entrypoint, working_dir=root, env_vars=passed, excludes=EXCLUDED)
+    submission, succeeded = submit_entrypoint(address, entrypoint, working_dir=root, env_vars=passed, excludes=EXCLUDED)
     print(f"{submission}: {'succeeded' if succeeded else 'failed'}")
     return succeeded
 

@@ -10,7 +10,8 @@ from hybrid_core.config import Config
 from hybrid_core.data.corpus import Corpus
 from hybrid_core.plan import BatchPlan
 from hybrid_core.storage import absolute
-from ray_jobs import _ray, _tracking
+from ray_jobs import _tracking
+from ray_jobs._ray.cluster import connect, disconnect
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.steps import check_plan, corpus_uri, prepare_base, suites_of, train_arm
 
@@ -20,14 +21,14 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     plan = check_plan(config)
     suites = suites_of(config) if _needs_suites(config) else []
     storage.check_writable(absolute(config.output), "output")
-    _ray.connect(config.train.workers + 1)
+    connect(config.train.workers + 1)
     try:
         with _tracking.recording(config, f"train {config.plan.policy}", kind="train") as tracked:
             base = prepare_base(config, suites, with_corpus=True)
             model = train_arm(config, base, tracked, config.plan.policy, suites)
             tracked.log_model(storage.local_directory(model))
     finally:
-        _ray.disconnect()
+        disconnect()
     print(f"model: {model}\nplan:  {plan.hash}")
     return Outcome({"model": model}, {}, tracked.id)
 
@@ -47,7 +48,10 @@ def describe(config: Config, args: argparse.Namespace) -> str:
         pairs = sorted({f"{q}->{p}" for q, p in zip(queries, passages, strict=True)})
         lines.append(f"step {number}: {step.mode}, {', '.join(pairs[:6])}{' ...' if len(pairs) > 6 else ''}")
     c = config.train
-    return "\n".join(lines) + f"\nwould train {c.steps} steps of {c.global_batch} pairs on {c.workers} worker(s), output {absolute(config.output)}"
+    return (
+        "\n".join(lines)
+        + f"\nwould train {c.steps} steps of {c.global_batch} pairs on {c.workers} worker(s), output {absolute(config.output)}"
+    )
 
 
 JOB = Job("train", __doc__ or "", run, describe)

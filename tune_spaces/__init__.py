@@ -1,1 +1,1 @@
-"""Search spaces: functions that return a frozen `Space` (recipe, axes, seeds, decision rule)."""
+"""Search spaces: functions that return a frozen `Space`; `tune_spaces.spaces` lists them by name."""

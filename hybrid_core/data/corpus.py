@@ -66,11 +66,15 @@ class Corpus:
         """
         directory = local_directory(uri)
         if not (directory / MARKER).exists():
-            raise RequestError(f"data.corpus={uri!r} is not a prepared corpus ({MARKER} is missing); make one with: python -m ray_jobs.prepare")
+            raise RequestError(
+                f"data.corpus={uri!r} is not a prepared corpus ({MARKER} is missing); make one with: python -m ray_jobs.prepare"
+            )
         manifest = json.loads((directory / "manifest.json").read_text())
         for language in languages:
             if not manifest["languages"].get(language):
-                raise RequestError(f"data.languages: {language!r} has no pairs in {uri}{nearest(language, manifest['languages'])}")
+                raise RequestError(
+                    f"data.languages: {language!r} has no pairs in {uri}{nearest(language, manifest['languages'])}"
+                )
         source = pa.memory_map(str(directory / "rows.arrow"))
         return cls(directory, manifest, pa.ipc.open_file(source).read_all(), tuple(sorted(languages)))
 
@@ -95,7 +99,9 @@ class Corpus:
         name = f"{low}-{high}"
         if name not in self._pairs:
             file = self.directory / "pairs" / f"{name}.npy"
-            self._pairs[name] = np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else np.empty((0, 2), np.int64)
+            self._pairs[name] = (
+                np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else np.empty((0, 2), np.int64)
+            )
         rows = self._pairs[name]
         return rows if (first, second) == (low, high) else rows[:, ::-1]
 
@@ -112,7 +118,14 @@ class Corpus:
                 yield from part.column(name).to_pylist()
 
 
-def write_corpus(directory: Path, pairs: Iterable[Pair], *, licence: str, sources: Sequence[str], report: dict[str, Any] | None = None) -> None:
+def write_corpus(
+    directory: Path,
+    pairs: Iterable[Pair],
+    *,
+    licence: str,
+    sources: Sequence[str],
+    report: dict[str, Any] | None = None,
+) -> None:
     """Write a sealed corpus directory. The same pairs in any order give the same bytes.
 
     Raises:
@@ -123,7 +136,9 @@ def write_corpus(directory: Path, pairs: Iterable[Pair], *, licence: str, source
         raise RequestError("the corpus has no query-passage pairs")
     for before, after in zip(ordered, ordered[1:], strict=False):
         if (before.language, before.meaning_id) == (after.language, after.meaning_id):
-            raise RequestError(f"meaning_id {after.meaning_id!r} occurs twice in language {after.language!r}; ids must be unique within a language")
+            raise RequestError(
+                f"meaning_id {after.meaning_id!r} occurs twice in language {after.language!r}; ids must be unique within a language"
+            )
     directory.mkdir(parents=True, exist_ok=True)
     groups = passage_groups(ordered)
     _write_rows(directory / "rows.arrow", ordered, groups)
@@ -158,8 +173,13 @@ def passage_groups(pairs: Sequence[Pair]) -> list[int]:
 
 
 def _write_rows(file: Path, pairs: Sequence[Pair], groups: Sequence[int]) -> None:
-    columns = {name: [getattr(p, name) for p in pairs] for name in ("meaning_id", "language", "query", "passage", "dataset", "domain")}
-    arrays = [pa.array(groups, type=f.type) if f.name == "group" else pa.array(columns[f.name]).cast(f.type) for f in SCHEMA]
+    columns = {
+        name: [getattr(p, name) for p in pairs]
+        for name in ("meaning_id", "language", "query", "passage", "dataset", "domain")
+    }
+    arrays = [
+        pa.array(groups, type=f.type) if f.name == "group" else pa.array(columns[f.name]).cast(f.type) for f in SCHEMA
+    ]
     table = pa.Table.from_arrays(arrays, schema=SCHEMA)
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         writer.write_table(table)

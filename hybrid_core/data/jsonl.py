@@ -33,7 +33,9 @@ def _record(raw: bytes, where: str, required: Sequence[str]) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise RequestError(f"{where}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
-        raise RequestError(f"{where}: not JSON ({error.msg} at character {error.pos}); every line must be one JSON object") from error
+        raise RequestError(
+            f"{where}: not JSON ({error.msg} at character {error.pos}); every line must be one JSON object"
+        ) from error
     if not isinstance(record, dict):
         raise RequestError(f"{where}: a {type(record).__name__} instead of a JSON object")
     for name in required:

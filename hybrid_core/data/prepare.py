@@ -42,7 +42,9 @@ def prepare(pairs: Iterable[Pair], suites: Sequence[Suite], *, minimum_character
     leaks = _leaking_meanings(read, suites)
     clean, dropped = _without_duplicates([p for p in read if p.meaning_id not in leaks], minimum_characters)
     if not clean:
-        raise RequestError(f"no pair is left of {len(read)} read ({len(leaks)} meanings overlap the evaluation suites); check prepare.source")
+        raise RequestError(
+            f"no pair is left of {len(read)} read ({len(leaks)} meanings overlap the evaluation suites); check prepare.source"
+        )
     return Prepared(clean, _report(read, clean, dropped, leaks))
 
 
@@ -70,8 +72,13 @@ def _leaking_meanings(pairs: Sequence[Pair], suites: Sequence[Suite]) -> dict[st
     leaks: dict[str, str] = {}
     for suite in suites:
         ids = set(suite.queries.meaning_ids)
-        questions = {(lang, normalised(text)) for lang, text in zip(suite.queries.languages, suite.queries.texts, strict=True)}
-        passages = {(lang, normalised(text)) for lang, text in zip(suite.passages.languages, suite.passages.sentences, strict=True)}
+        questions = {
+            (lang, normalised(text)) for lang, text in zip(suite.queries.languages, suite.queries.texts, strict=True)
+        }
+        passages = {
+            (lang, normalised(text))
+            for lang, text in zip(suite.passages.languages, suite.passages.sentences, strict=True)
+        }
         for p in pairs:
             if p.meaning_id in leaks:
                 continue
@@ -89,7 +96,9 @@ def _long_sentences(passage: str) -> list[str]:
     return [s for s in map(normalised, parts) if len(s) >= _SHORTEST_OVERLAP]
 
 
-def _report(read: Sequence[Pair], clean: Sequence[Pair], dropped: Counter[str], leaks: dict[str, str]) -> dict[str, Any]:
+def _report(
+    read: Sequence[Pair], clean: Sequence[Pair], dropped: Counter[str], leaks: dict[str, str]
+) -> dict[str, Any]:
     languages: dict[str, set[str]] = defaultdict(set)
     for p in clean:
         languages[p.meaning_id].add(p.language)

@@ -28,7 +28,9 @@ def read_pairs(config: PrepareConfig) -> Iterator[Pair]:
         RequestError: names file, line, field and reason of what cannot be used.
     """
     if not config.source:
-        raise RequestError("prepare.source is not set; name a folder of SQuAD-format JSON, a JSONL or Parquet file, or hf://datasets/NAME")
+        raise RequestError(
+            "prepare.source is not set; name a folder of SQuAD-format JSON, a JSONL or Parquet file, or hf://datasets/NAME"
+        )
     source = config.source
     kind = _detected(source) if config.format == "auto" else config.format
     if kind == "huggingface":
@@ -99,7 +101,9 @@ def _read_squad(file: Path, language: str, dataset: str, whole_paragraph: bool) 
     try:
         articles = json.loads(file.read_text(encoding="utf-8"))["data"]
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RequestError(f"{file}: not SQuAD-format JSON ({type(error).__name__}: {error}); expected an object with 'data'") from error
+        raise RequestError(
+            f"{file}: not SQuAD-format JSON ({type(error).__name__}: {error}); expected an object with 'data'"
+        ) from error
     for a, article in enumerate(articles):
         for p, paragraph in enumerate(article.get("paragraphs", ())):
             where = f"{file}, data[{a}].paragraphs[{p}]"

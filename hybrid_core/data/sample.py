@@ -33,7 +33,9 @@ def pairs(domain: str, split: str) -> Iterator[Pair]:
     for meaning in meanings(domain):
         if meaning["split"] == split:
             for language, text in meaning["texts"].items():
-                yield Pair(meaning["meaning_id"], language, text["query"], text["passage"], dataset="sample", domain=domain)
+                yield Pair(
+                    meaning["meaning_id"], language, text["query"], text["passage"], dataset="sample", domain=domain
+                )
 
 
 def sample_corpus() -> str:

@@ -36,7 +36,9 @@ class Texts:
     sentences: list[str] = field(default_factory=list)
     """The text without context where a suite adds some; what overlap with training data is checked on."""
 
-    def add(self, id: str, language: str, text: str, meaning_id: str = "", domain: str = "", sentence: str | None = None) -> int:
+    def add(
+        self, id: str, language: str, text: str, meaning_id: str = "", domain: str = "", sentence: str | None = None
+    ) -> int:
         """Append one text and return its row."""
         values = (id, language, text, meaning_id, domain, text if sentence is None else sentence)
         columns = (self.ids, self.languages, self.texts, self.meaning_ids, self.domains, self.sentences)
@@ -95,7 +97,9 @@ def _load(name: str, folder: str | None, candidate_text: str) -> Suite:
         if (path / "queries.jsonl").exists():
             return load_beir(path)
     known = [*SAMPLE_SUITES, "sample", *_LAREQA]
-    raise RequestError(f"evaluate.suites: {name!r} is no built-in suite and no folder with queries.jsonl{nearest(name, known)}")
+    raise RequestError(
+        f"evaluate.suites: {name!r} is no built-in suite and no folder with queries.jsonl{nearest(name, known)}"
+    )
 
 
 def _data_folder(name: str, folder: str | None) -> Path:
@@ -114,7 +118,15 @@ def _sample_suite(domain: str) -> Suite:
     for p in sample.pairs(domain, "heldout"):
         queries.add(f"{p.language}-{p.meaning_id}", p.language, p.query, p.meaning_id, domain)
         passages.add(f"{p.language}-{p.meaning_id}", p.language, p.passage, p.meaning_id, domain)
-    return Suite(f"sample_{domain}", queries, passages, _by_meaning(queries, passages), SETTINGS, sample.LICENCE, "hybrid_core/data/sample")
+    return Suite(
+        f"sample_{domain}",
+        queries,
+        passages,
+        _by_meaning(queries, passages),
+        SETTINGS,
+        sample.LICENCE,
+        "hybrid_core/data/sample",
+    )
 
 
 def _by_meaning(queries: Texts, passages: Texts) -> list[np.ndarray]:
@@ -134,7 +146,9 @@ class _Lareqa:
     where: str
 
 
-_XQUAD_CANDIDATES = dict(ar=1222, de=1276, el=1234, en=1180, es=1215, hi=1244, ru=1219, th=852, tr=1167, vi=1209, zh=1196)
+_XQUAD_CANDIDATES = dict(
+    ar=1222, de=1276, el=1234, en=1180, es=1215, hi=1244, ru=1219, th=852, tr=1167, vi=1209, zh=1196
+)
 _LAREQA = {
     "xquad_r": _Lareqa(dict.fromkeys(_XQUAD_CANDIDATES, 1190), _XQUAD_CANDIDATES, "CC BY-SA 4.0", "xquad-r/"),
     "mlqa_r": _Lareqa(
@@ -152,7 +166,9 @@ def _load_lareqa(name: str, folder: Path, candidate_text: str) -> Suite:
     answers: dict[str, list[int]] = defaultdict(list)
     for language in sorted(expected.questions):
         before = len(queries), len(passages)
-        _read_lareqa(folder / f"{language}.json", language, candidate_text == "sentence_with_context", queries, passages, answers)
+        _read_lareqa(
+            folder / f"{language}.json", language, candidate_text == "sentence_with_context", queries, passages, answers
+        )
         found = len(queries) - before[0], len(passages) - before[1]
         wanted = expected.questions[language], expected.candidates[language]
         if found != wanted:
@@ -165,7 +181,9 @@ def _load_lareqa(name: str, folder: Path, candidate_text: str) -> Suite:
     return Suite(name, queries, passages, relevant, SETTINGS, expected.licence, source, candidate_text)
 
 
-def _read_lareqa(file: Path, language: str, with_context: bool, queries: Texts, passages: Texts, answers: dict[str, list[int]]) -> None:
+def _read_lareqa(
+    file: Path, language: str, with_context: bool, queries: Texts, passages: Texts, answers: dict[str, list[int]]
+) -> None:
     if not file.exists():
         raise RequestError(f"{file} is missing: the suite needs a file for language {language!r}")
     try:
@@ -202,7 +220,9 @@ def load_beir(folder: Path) -> Suite:
     relevant = _read_qrels(folder / "qrels.tsv", queries, passages)
     for language in about.get("languages", ()):
         if language not in passages.languages:
-            raise RequestError(f"{folder / 'passages.jsonl'}: no passage in language {language!r}, which suite.json lists")
+            raise RequestError(
+                f"{folder / 'passages.jsonl'}: no passage in language {language!r}, which suite.json lists"
+            )
     settings = tuple(about.get("settings", SETTINGS))
     for setting in settings:
         if setting not in SETTINGS:
@@ -220,7 +240,13 @@ def _read_texts(file: Path) -> Texts:
             raise RequestError(f"{where}, field 'id': {record['id']!r} occurs twice")
         seen.add(record["id"])
         language = check_language(record["language"], f"{where}, field 'language'")
-        texts.add(record["id"], language, record["text"], str(record.get("meaning_id") or record["id"]), str(record.get("domain") or ""))
+        texts.add(
+            record["id"],
+            language,
+            record["text"],
+            str(record.get("meaning_id") or record["id"]),
+            str(record.get("domain") or ""),
+        )
     if not len(texts):
         raise RequestError(f"{file} is empty")
     return texts
@@ -236,7 +262,9 @@ def _read_qrels(file: Path, queries: Texts, passages: Texts) -> list[np.ndarray]
         where = f"{file}, line {number}"
         parts = line.split("\t")
         if len(parts) != 4:
-            raise RequestError(f"{where}: {len(parts)} tab-separated columns instead of 4 (query id, 0, passage id, relevance)")
+            raise RequestError(
+                f"{where}: {len(parts)} tab-separated columns instead of 4 (query id, 0, passage id, relevance)"
+            )
         for id, known, what in ((parts[0], query_row, "query"), (parts[2], passage_row, "passage")):
             if id not in known:
                 raise RequestError(f"{where}: unknown {what} id {check_text(id, where)!r}")
@@ -245,5 +273,3 @@ def _read_qrels(file: Path, queries: Texts, passages: Texts) -> list[np.ndarray]
         if parts[3] == "1":
             relevant[query_row[parts[0]]].append(passage_row[parts[2]])
     return [np.array(sorted(set(rows)), dtype=np.int64) for rows in relevant]
-
-

@@ -44,7 +44,7 @@ def reciprocal_rank(ranks: np.ndarray, k: int | None = None) -> np.ndarray:
     """One over the rank of the first relevant passage (0 beyond k)."""
     first = ranks[:, 0].astype(float)
     value = _ratio(np.ones(len(first)), first)
-    return value if k is None else np.where(first > k, 0.0, value)
+    return value if k is None else np.asarray(np.where(first > k, 0.0, value))
 
 
 def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:

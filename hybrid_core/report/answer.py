@@ -63,7 +63,11 @@ def _against(comparison: Comparison, arm: str, reference: str) -> str:
     clauses = [f"{word} in {_listed(parts[word])} retrieval" for word in ("higher", "lower") if parts[word]]
     if parts["undecided"]:
         clauses.append(f"no difference can be claimed in {_listed(parts['undecided'])} retrieval")
-    return f"{_capital(arm_phrase(arm))} against {arm_phrase(reference)}, points of mAP on {suite_title(suite)}: {'; '.join(clauses)}." if clauses else ""
+    return (
+        f"{_capital(arm_phrase(arm))} against {arm_phrase(reference)}, points of mAP on {suite_title(suite)}: {'; '.join(clauses)}."
+        if clauses
+        else ""
+    )
 
 
 def _bias(comparison: Comparison, arm: str) -> str:
@@ -73,11 +77,19 @@ def _bias(comparison: Comparison, arm: str) -> str:
         return ""
     clauses = []
     for word in ("lower", "higher", "undecided"):
-        estimates = {a: difference(comparison, suite, "multi", "rank_distance_share", arm, a) for a in comparison["arms"] if a != arm}
+        estimates = {
+            a: difference(comparison, suite, "multi", "rank_distance_share", arm, a)
+            for a in comparison["arms"]
+            if a != arm
+        }
         names = [f"{a} {_numbers(e)}" for a, e in estimates.items() if e is not None and _direction(e) == word]
         if names:
             clauses.append(f"{'not told apart from' if word == 'undecided' else word + ' than'} {_listed(names)}")
-    others = [f"{a} {points(e.value)}%" for a in comparison["arms"] if a != arm and (e := level(comparison, suite, "multi", "same_language_share", a))]
+    others = [
+        f"{a} {points(e.value)}%"
+        for a in comparison["arms"]
+        if a != arm and (e := level(comparison, suite, "multi", "same_language_share", a))
+    ]
     return (
         f"Language bias in the mixed pool: the rank distance of {arm_phrase(arm)} is {points(distance.value)}% of the pool, {'; '.join(clauses)}. "
         f"Same-language share of the top {run_of(comparison).get('top_k', 10)}: {points(own.value)}% "
@@ -87,7 +99,9 @@ def _bias(comparison: Comparison, arm: str) -> str:
 
 def _shift(comparison: Comparison, arm: str, references: Sequence[str]) -> str:
     outside = len(shifted_suites(comparison))
-    clauses = [f"over {reference} it {text}" for reference in references if (text := _shift_clause(comparison, arm, reference))]
+    clauses = [
+        f"over {reference} it {text}" for reference in references if (text := _shift_clause(comparison, arm, reference))
+    ]
     where = f"Outside the training domain ({outside} suite{'s' if outside > 1 else ''})"
     return f"{where}, the mAP advantage of {arm_phrase(arm)}: {'; '.join(clauses)}." if clauses else ""
 
@@ -103,15 +117,27 @@ def _shift_clause(comparison: Comparison, arm: str, reference: str) -> str:
             size = f" by {_numbers(effect)}" if effect.excludes_zero else ""
             found.setdefault(shift_direction(effect, inside), []).append(SETTING_TITLES[setting].lower() + size)
     words = {"undecided": "has no decided change"}
-    return ", ".join(f"{words.get(direction, direction)} in {_listed(names)} retrieval" for direction, names in found.items())
+    return ", ".join(
+        f"{words.get(direction, direction)} in {_listed(names)} retrieval" for direction, names in found.items()
+    )
 
 
 def _levels_in_short(comparison: Comparison) -> list[str]:
     """One arm: its levels, its weakest language pair, its language bias."""
     (arm,), suite = comparison["arms"], comparison["in_domain"]
     levels = {s: level(comparison, suite, s, "mAP", arm) for s in settings_in(comparison, [suite])}
-    named = [f"{points(e.value)} ({interval_points(e)}) in {SETTING_TITLES[s].lower()}" for s, e in levels.items() if e is not None]
-    found = [f"{_capital(arm)} on {suite_title(suite)}: mAP x 100 is {_listed(named)} retrieval ({percent(comparison['confidence'])} intervals)."] if named else []
+    named = [
+        f"{points(e.value)} ({interval_points(e)}) in {SETTING_TITLES[s].lower()}"
+        for s, e in levels.items()
+        if e is not None
+    ]
+    found = (
+        [
+            f"{_capital(arm)} on {suite_title(suite)}: mAP x 100 is {_listed(named)} retrieval ({percent(comparison['confidence'])} intervals)."
+        ]
+        if named
+        else []
+    )
     cells = [row for row in comparison["heat_maps"] if row["suite"] == suite and row["value"] == row["value"]]
     if cells:
         low, high = min(cells, key=lambda row: row["value"]), max(cells, key=lambda row: row["value"])

@@ -16,7 +16,16 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from hybrid_core.report.lookup import Comparison, difference, languages_of, level, run_of, settings_in, shift_effect, uniform_share
+from hybrid_core.report.lookup import (
+    Comparison,
+    difference,
+    languages_of,
+    level,
+    run_of,
+    settings_in,
+    shift_effect,
+    uniform_share,
+)
 from hybrid_core.report.style import SETTING_TITLES, arm_colour, arm_marker, suite_title
 from hybrid_core.stats import Estimate
 from hybrid_core.summary import label
@@ -55,9 +64,15 @@ def levels_figure(comparison: Comparison) -> Figure:
     panels = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
     for axes, setting in zip(panels, settings, strict=True):
         for number, arm in enumerate(arms):
-            rows = {i: e for i, suite in enumerate(suites) if (e := level(comparison, suite, setting, "mAP", arm)) is not None}
+            rows = {
+                i: e
+                for i, suite in enumerate(suites)
+                if (e := level(comparison, suite, setting, "mAP", arm)) is not None
+            }
             offset = (number - (len(arms) - 1) / 2) * 0.8 / len(arms)
-            _intervals(axes, {i + offset: e for i, e in rows.items()}, arm_colour(arm, arms), arm_marker(arm, arms), plain(arm))
+            _intervals(
+                axes, {i + offset: e for i, e in rows.items()}, arm_colour(arm, arms), arm_marker(arm, arms), plain(arm)
+            )
         _suite_rows(axes, comparison, suites)
         axes.set_title(SETTING_TITLES[setting])
         axes.set_xlabel("mAP x 100")
@@ -71,14 +86,20 @@ def heat_map_figure(comparison: Comparison, suite: str) -> Figure:
     rows = [row for row in comparison["heat_maps"] if row["suite"] == suite and math.isfinite(row["value"])]
     if not rows:
         return _note(f"{suite_title(suite)} has no monolingual or cross-lingual setting")
-    arms, passages, queries = comparison["arms"], languages_of(comparison, suite), sorted({row["query"] for row in rows})
+    arms, passages, queries = (
+        comparison["arms"],
+        languages_of(comparison, suite),
+        sorted({row["query"] for row in rows}),
+    )
     figure, panels = _grid(len(arms), 0.34 * len(passages) + 0.45, 0.3 * len(queries) + 0.65)
     scale = Normalize(100 * min(row["value"] for row in rows), 100 * max(row["value"] for row in rows))
     for axes, arm in zip(panels, arms, strict=False):
         values = {(row["query"], row["passage"]): 100 * row["value"] for row in rows if row["arm"] == arm}
         _heat_map(axes, values, queries, passages, scale)
         axes.set_title(plain(arm))
-    figure.colorbar(ScalarMappable(scale, _HEAT), ax=panels, label="mAP x 100", shrink=0.8, aspect=30, pad=0.01).outline.set_visible(False)
+    figure.colorbar(
+        ScalarMappable(scale, _HEAT), ax=panels, label="mAP x 100", shrink=0.8, aspect=30, pad=0.01
+    ).outline.set_visible(False)
     return figure
 
 
@@ -98,7 +119,11 @@ def histogram_figure(comparison: Comparison, suite: str) -> Figure:
             shares = {row["passage"]: 100 * row["share"] for row in rows if row["arm"] == arm and row["query"] == query}
             _share_bar(axes, y, query, shares, arm_colour(arm, arms))
         axes.axvline(100 * uniform_share(comparison, suite), color=INK, linestyle="--", linewidth=1.1)
-        axes.set(xlim=(0, 100), ylim=(len(queries) - 0.45, -0.55), xlabel=f"% of the pooled top {run_of(comparison).get('top_k', 10)}")
+        axes.set(
+            xlim=(0, 100),
+            ylim=(len(queries) - 0.45, -0.55),
+            xlabel=f"% of the pooled top {run_of(comparison).get('top_k', 10)}",
+        )
         axes.set_yticks(range(len(queries)), [plain(query) for query in queries])
         axes.set_title(plain(arm))
         axes.spines["left"].set_visible(False)
@@ -144,10 +169,15 @@ def alpha_curve_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
         for setting in dict.fromkeys(str(point["setting"]) for point in points):
-            line = sorted((p for p in points if p["setting"] == setting and p["metric"] == metric), key=lambda p: float(p["alpha"]))
+            line = sorted(
+                (p for p in points if p["setting"] == setting and p["metric"] == metric),
+                key=lambda p: float(p["alpha"]),
+            )
             _alpha_line(axes, line, setting)
         axes.set_title(plain(label(metric)))
-        axes.set(xlabel="alpha (1: monolingual batches only, 0: cross-lingual only)", ylabel=f"{plain(label(metric))} x 100")
+        axes.set(
+            xlabel="alpha (1: monolingual batches only, 0: cross-lingual only)", ylabel=f"{plain(label(metric))} x 100"
+        )
         axes.grid(axis="y")
     _legend(figure, panels[0])
     return figure
@@ -165,7 +195,15 @@ def loss_figure(curves: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     for arm, curve in curves.items():
         steps, losses = [point[0] for point in curve], [point[1] for point in curve]
         colour, marker = arm_colour(arm, list(curves)), arm_marker(arm, list(curves))
-        axes.plot(steps, losses, color=colour, marker=marker if len(steps) < 40 else "", markersize=4, linewidth=1.4, label=plain(arm))
+        axes.plot(
+            steps,
+            losses,
+            color=colour,
+            marker=marker if len(steps) < 40 else "",
+            markersize=4,
+            linewidth=1.4,
+            label=plain(arm),
+        )
     axes.set(xlabel="step", ylabel="training loss")
     axes.grid(axis="y")
     _legend(figure, axes)
@@ -177,12 +215,16 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _intervals(axes: Axes, rows: Mapping[float, Estimate], colour: str, marker: str, name: str = "", hollow: bool = False) -> None:
+def _intervals(
+    axes: Axes, rows: Mapping[float, Estimate], colour: str, marker: str, name: str = "", hollow: bool = False
+) -> None:
     """Horizontal intervals with their values; `hollow` leaves markers empty where the interval includes zero."""
     for y, estimate in rows.items():
         axes.hlines(y, 100 * estimate.low, 100 * estimate.high, color=colour, linewidth=1.6)
         face = PAPER if hollow and not estimate.excludes_zero else colour
-        axes.plot([100 * estimate.value], [y], marker=marker, markersize=5, color=colour, markerfacecolor=face, linestyle="")
+        axes.plot(
+            [100 * estimate.value], [y], marker=marker, markersize=5, color=colour, markerfacecolor=face, linestyle=""
+        )
     axes.plot([], [], marker=marker, markersize=5, color=colour, linewidth=1.6, label=name or "_unnamed")
 
 
@@ -190,16 +232,26 @@ def _suite_rows(axes: Axes, comparison: Comparison, suites: Sequence[str], last:
     """One labelled row per suite, the training domain shaded if there are others; `last` names further rows below."""
     inside = comparison["in_domain"]
     shifted = len(suites) > 1
-    names = [plain(suite_title(suite)) + ("\n(training domain)" if shifted and suite == inside else "") for suite in suites]
+    names = [
+        plain(suite_title(suite)) + ("\n(training domain)" if shifted and suite == inside else "") for suite in suites
+    ]
     axes.set_yticks(range(len(suites) + len(last)), [*names, *last])
     axes.set_ylim(len(suites) + len(last) - 0.5, -0.5)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)
     if shifted:
-        axes.axhspan(suites.index(inside) - 0.5, suites.index(inside) + 0.5, color=RULE, alpha=0.28, linewidth=0, zorder=0)
+        axes.axhspan(
+            suites.index(inside) - 0.5, suites.index(inside) + 0.5, color=RULE, alpha=0.28, linewidth=0, zorder=0
+        )
 
 
-def _heat_map(axes: Axes, values: Mapping[tuple[str, str], float], queries: Sequence[str], passages: Sequence[str], scale: Normalize) -> None:
+def _heat_map(
+    axes: Axes,
+    values: Mapping[tuple[str, str], float],
+    queries: Sequence[str],
+    passages: Sequence[str],
+    scale: Normalize,
+) -> None:
     cells = [[values.get((query, passage), math.nan) for passage in passages] for query in queries]
     colours = matplotlib.colormaps[_HEAT]
     axes.pcolormesh(cells, cmap=colours, norm=scale, edgecolors=PAPER, linewidth=1.0)
@@ -208,7 +260,15 @@ def _heat_map(axes: Axes, values: Mapping[tuple[str, str], float], queries: Sequ
             if math.isfinite(value):
                 red, green, blue = colours(scale(value))[:3]
                 dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-                axes.text(x + 0.5, y + 0.52, f"{value:.0f}", ha="center", va="center", fontsize=8, color="#ffffff" if dark else "#111111")
+                axes.text(
+                    x + 0.5,
+                    y + 0.52,
+                    f"{value:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="#ffffff" if dark else "#111111",
+                )
     axes.set_xticks([x + 0.5 for x in range(len(passages))], [plain(name) for name in passages])
     axes.set_yticks([y + 0.5 for y in range(len(queries))], [plain(name) for name in queries])
     axes.set(xlabel="passage language", ylabel="query language")
@@ -232,9 +292,20 @@ def _share_bar(axes: Axes, y: int, own: str, shares: Mapping[str, float], colour
 
 def _alpha_line(axes: Axes, line: Sequence[Mapping[str, Any]], setting: str) -> None:
     colour, marker, dashes = _SETTING_LINES.get(setting, (MUTED, "o", ":"))
-    alphas, values, low, high = ([(100.0 if key != "alpha" else 1.0) * float(p[key]) for p in line] for key in ("alpha", "value", "low", "high"))
+    alphas, values, low, high = (
+        [(100.0 if key != "alpha" else 1.0) * float(p[key]) for p in line] for key in ("alpha", "value", "low", "high")
+    )
     axes.fill_between(alphas, low, high, color=colour, alpha=0.16, linewidth=0)
-    axes.plot(alphas, values, color=colour, marker=marker, linestyle=dashes, markersize=5, linewidth=1.6, label=SETTING_TITLES.get(setting, plain(setting)))
+    axes.plot(
+        alphas,
+        values,
+        color=colour,
+        marker=marker,
+        linestyle=dashes,
+        markersize=5,
+        linewidth=1.6,
+        label=SETTING_TITLES.get(setting, plain(setting)),
+    )
 
 
 def _grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
@@ -251,7 +322,9 @@ def _grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]
 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=max(1, len(names)), handletextpad=0.5, columnspacing=1.6)
+    figure.legend(
+        handles, names, loc="outside upper left", ncols=max(1, len(names)), handletextpad=0.5, columnspacing=1.6
+    )
 
 
 def _note(text: str) -> Figure:

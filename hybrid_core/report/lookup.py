@@ -25,7 +25,9 @@ def level(comparison: Comparison, suite: str, setting: str, metric: str, arm: st
     return _estimate(comparison["levels"], suite=suite, setting=setting, metric=metric, arm=arm)
 
 
-def difference(comparison: Comparison, suite: str, setting: str, metric: str, arm: str, reference: str) -> Estimate | None:
+def difference(
+    comparison: Comparison, suite: str, setting: str, metric: str, arm: str, reference: str
+) -> Estimate | None:
     """Arm minus reference, whichever of the two the comparison lists first."""
     return _contrast(comparison["differences"], arm, reference, suite=suite, setting=setting, metric=metric)
 
@@ -85,7 +87,12 @@ def contrasts(comparison: Comparison) -> list[tuple[str, str]]:
     """(arm, reference) pairs worth a sentence: hybrid against mono and cross, then every arm against the baseline."""
     arms, base = list(comparison["arms"]), baseline(comparison)
     hybrids = [arm for arm in arms if policy_of(arm) == "hybrid" and arm != base]
-    between = [(arm, reference) for arm in hybrids for reference in ("mono", "cross") if reference in arms and reference != base]
+    between = [
+        (arm, reference)
+        for arm in hybrids
+        for reference in ("mono", "cross")
+        if reference in arms and reference != base
+    ]
     return between + [(arm, base) for arm in arms if arm != base]
 
 

@@ -19,13 +19,28 @@ from matplotlib.figure import Figure
 
 from hybrid_core.report import figures, statements, tables
 from hybrid_core.report.answer import short_answer
-from hybrid_core.report.lookup import Comparison, baseline, contrasts, languages_of, policy_of, run_of, settings_in, shifted_suites, uniform_share
+from hybrid_core.report.lookup import (
+    Comparison,
+    baseline,
+    contrasts,
+    languages_of,
+    policy_of,
+    run_of,
+    settings_in,
+    shifted_suites,
+    uniform_share,
+)
 from hybrid_core.report.style import SETTING_TITLES, arm_colour, percent, points, suite_title
 from hybrid_core.report.tables import markdown_table
 
 __all__ = ["markdown_table", "render", "svg"]
 
-_VARIABLES = {figures.INK: "var(--ink)", figures.MUTED: "var(--muted)", figures.RULE: "var(--rule)", figures.PAPER: "var(--paper)"}
+_VARIABLES = {
+    figures.INK: "var(--ink)",
+    figures.MUTED: "var(--muted)",
+    figures.RULE: "var(--rule)",
+    figures.PAPER: "var(--paper)",
+}
 _FACTS = (
     ("command", "Command"), ("config_hash", "Hash of the configuration"), ("model", "Model"), ("steps", "Training steps per arm"),
     ("global_batch", "Global batch (examples)"), ("workers", "Workers"), ("seed", "Seed"), ("tracking", "Tracked in"),
@@ -52,7 +67,9 @@ def render(comparison: Comparison) -> str:
     Raises:
         KeyError: the mapping lacks a key that `compare` always sets.
     """
-    environment = jinja2.Environment(loader=jinja2.FunctionLoader(_template), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.get_template("page.html.j2").render(_content(comparison))
 
 
@@ -75,7 +92,7 @@ def svg(figure: Figure, prefix: str) -> Markup:
     text = re.sub(r'xlink:href="#', f'href="#{prefix}-', text).replace("'DejaVu Sans'", "var(--sans)")
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
-    return Markup(text)  # noqa: S704 - matplotlib escapes the texts it writes
+    return Markup(text)
 
 
 def _template(name: str) -> str:
@@ -98,7 +115,9 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "answer": short_answer(comparison),
         "columns": _grouped(tables.main_columns(comparison)),
         "blocks": tables.main_table(comparison),
-        "differences": [tables.difference_table(comparison, suite) for suite in comparison["suites"]] if contrasts(comparison) else [],
+        "differences": [tables.difference_table(comparison, suite) for suite in comparison["suites"]]
+        if contrasts(comparison)
+        else [],
         "difference_columns": [tables.column_label(column) for column in tables.main_columns(comparison)],
         "pictures": _pictures(comparison),
         "inside_sentences": sentences,
@@ -115,11 +134,18 @@ def _content(comparison: Comparison) -> dict[str, Any]:
 def _grouped(columns: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     """Main-table columns in groups: (heading, sub-headings)."""
     groups: dict[str, list[str]] = {}
-    headings = {"rank_distance_share": "Language bias (lower: less)", "same_language_share": "Language bias (lower: less)"}
+    headings = {
+        "rank_distance_share": "Language bias (lower: less)",
+        "same_language_share": "Language bias (lower: less)",
+    }
     lower = {"rank_distance_share": "rank distance, % of pool", "same_language_share": "same-language share, %"}
     for setting, metric in columns:
         ranked = "Recall x 100" if metric.startswith("R_") else "mAP x 100"
-        name = f"R@{metric[2:]} {SETTING_TITLES[setting].lower()}" if metric.startswith("R_") else SETTING_TITLES[setting].lower()
+        name = (
+            f"R@{metric[2:]} {SETTING_TITLES[setting].lower()}"
+            if metric.startswith("R_")
+            else SETTING_TITLES[setting].lower()
+        )
         groups.setdefault(headings.get(metric, ranked), []).append(lower.get(metric, name))
     return list(groups.items())
 
@@ -171,7 +197,9 @@ def _pictures(comparison: Comparison) -> list[Picture]:
             figures.loss_figure(run["curves"]), "Training loss over steps, one line per arm.",
             "Training loss. Batches of different policies differ in difficulty, so the height of two curves says nothing about which arm is better.",
         ))  # fmt: skip
-    return [Picture(svg(figure, f"f{number}"), alt, caption) for number, (figure, alt, caption) in enumerate(found, start=1)]
+    return [
+        Picture(svg(figure, f"f{number}"), alt, caption) for number, (figure, alt, caption) in enumerate(found, start=1)
+    ]
 
 
 def _shift_contrasts(comparison: Comparison) -> list[tuple[str, str]]:

@@ -21,7 +21,17 @@ from hybrid_core.report.lookup import (
     shifted_suites,
     uniform_share,
 )
-from hybrid_core.report.style import SETTING_TITLES, arm_phrase, decimals_for, percent, points, signed, signed_interval, signed_points, suite_title
+from hybrid_core.report.style import (
+    SETTING_TITLES,
+    arm_phrase,
+    decimals_for,
+    percent,
+    points,
+    signed,
+    signed_interval,
+    signed_points,
+    suite_title,
+)
 from hybrid_core.stats import Estimate
 from hybrid_core.summary import label
 
@@ -59,7 +69,14 @@ def retrieval_statements(comparison: Comparison, suite: str | None = None, metri
         for arm, reference in contrasts(comparison):
             estimate = difference(comparison, where, setting, metric, arm, reference)
             if estimate is not None:
-                text = _difference(f"{SETTING_TITLES[setting]} retrieval", estimate, arm, reference, f"points of {label(metric)}", comparison)
+                text = _difference(
+                    f"{SETTING_TITLES[setting]} retrieval",
+                    estimate,
+                    arm,
+                    reference,
+                    f"points of {label(metric)}",
+                    comparison,
+                )
                 found.append(Statement(text, estimate.excludes_zero, setting, arm, reference))
     return found
 
@@ -102,14 +119,18 @@ def shift_direction(effect: Estimate, inside: Estimate) -> str:
 def caveats(comparison: Comparison) -> list[str]:
     """What no interval on the page covers, as far as it follows from the comparison and its `run` section."""
     run, suites = run_of(comparison), list(comparison["suites"])
-    found = [_randomness(comparison)] + [text for text in (_few_questions(comparison), _many_intervals(comparison)) if text]
+    found = [_randomness(comparison)] + [
+        text for text in (_few_questions(comparison), _many_intervals(comparison)) if text
+    ]
     if "e5" in str(run.get("model", "")).lower():
         found.append(
             "multilingual-e5 was trained by its authors on similar data (labelled question-passage pairs, SQuAD among them): "
             "levels may flatter it, and base is no untrained starting point."
         )
     if (run.get("corpus") or {}).get("name") == "sample" or any(suite.startswith("sample_") for suite in suites):
-        found.append("The parallel sample corpus is small and simple: it shows that the method runs, not how large its effect is on real texts.")
+        found.append(
+            "The parallel sample corpus is small and simple: it shows that the method runs, not how large its effect is on real texts."
+        )
     if shifted_suites(comparison):
         found.append(
             "Suites differ in difficulty as well as in domain: compare arms within a suite, not levels between suites. "
@@ -149,7 +170,9 @@ def _same_language(comparison: Comparison, suite: str, estimate: Estimate, arm: 
     return f"{text[:-1]}: {'less' if estimate.value < 0 else 'more'} language bias by this measure (uniform: {points(uniform)}%)."
 
 
-def _shift(comparison: Comparison, setting: str, metric: str, effect: Estimate, inside: Estimate, arm: str, reference: str) -> str:
+def _shift(
+    comparison: Comparison, setting: str, metric: str, effect: Estimate, inside: Estimate, arm: str, reference: str
+) -> str:
     digits = decimals_for(effect)
     first, second = arm_phrase(arm), arm_phrase(reference)
     size = f"{points(abs(effect.value), digits)} points of {label(metric)}"

@@ -18,7 +18,15 @@ from hybrid_core.report.lookup import (
     shifted_suites,
     uniform_share,
 )
-from hybrid_core.report.style import SETTING_TITLES, decimals_for, interval_points, points, signed_interval, signed_points, suite_title
+from hybrid_core.report.style import (
+    SETTING_TITLES,
+    decimals_for,
+    interval_points,
+    points,
+    signed_interval,
+    signed_points,
+    suite_title,
+)
 from hybrid_core.summary import label, metrics_of
 
 COLUMNS = (
@@ -76,7 +84,11 @@ def _suite_block(comparison: Comparison, suite: str, title: str, columns: Sequen
         cells = []
         for column in columns:
             estimate = level(comparison, suite, *column, arm)
-            cells.append(EMPTY if estimate is None else Cell(points(estimate.value), interval_points(estimate), arm == best[column]))
+            cells.append(
+                EMPTY
+                if estimate is None
+                else Cell(points(estimate.value), interval_points(estimate), arm == best[column])
+            )
         rows.append((arm, tuple(cells)))
     return Block(title, tuple(rows))
 
@@ -99,9 +111,15 @@ def best_arm(comparison: Comparison, suite: str, setting: str, metric: str) -> s
     if not values:
         return None
     uniform = uniform_share(comparison, suite)
-    loss = {"rank_distance_share": lambda v: v, "same_language_share": lambda v: abs(v - uniform)}.get(metric, lambda v: -v)
+    loss = {"rank_distance_share": lambda v: v, "same_language_share": lambda v: abs(v - uniform)}.get(
+        metric, lambda v: -v
+    )
     best = min(values, key=lambda arm: loss(values[arm]))
-    against = difference(comparison, suite, setting, metric, best, baseline(comparison)) if best != baseline(comparison) else None
+    against = (
+        difference(comparison, suite, setting, metric, best, baseline(comparison))
+        if best != baseline(comparison)
+        else None
+    )
     return best if against is not None and against.excludes_zero else None
 
 
@@ -115,10 +133,17 @@ def column_label(column: tuple[str, str]) -> str:
 def markdown_table(comparison: Comparison) -> str:
     """The main table as Markdown: levels x 100 with their intervals, best arm bold where it differs from the baseline."""
     columns = main_columns(comparison)
-    lines = ["| suite | arm | " + " | ".join(column_label(c) for c in columns) + " |", "|---|---|" + "---:|" * len(columns)]
+    lines = [
+        "| suite | arm | " + " | ".join(column_label(c) for c in columns) + " |",
+        "|---|---|" + "---:|" * len(columns),
+    ]
     for block in main_table(comparison):
         for arm, cells in block.rows:
-            lines.append(f"| {_escaped(block.title)} | {_escaped(arm)} | " + " | ".join(_markdown_cell(cell) for cell in cells) + " |")
+            lines.append(
+                f"| {_escaped(block.title)} | {_escaped(arm)} | "
+                + " | ".join(_markdown_cell(cell) for cell in cells)
+                + " |"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -155,7 +180,10 @@ def all_metrics_table(comparison: Comparison, suite: str) -> Block:
             estimates = [level(comparison, suite, setting, metric, arm) for arm in comparison["arms"]]
             factor = 0.01 if metric in _IN_RANKS else 1.0
             cells = tuple(
-                EMPTY if e is None else Cell(points(factor * e.value), f"{points(factor * e.low)}–{points(factor * e.high)}") for e in estimates
+                EMPTY
+                if e is None
+                else Cell(points(factor * e.value), f"{points(factor * e.low)}–{points(factor * e.high)}")
+                for e in estimates
             )
             unit = " (ranks)" if metric in _IN_RANKS else ""
             rows.append((f"{SETTING_TITLES[setting]}: {label(metric)}{unit}", cells))
@@ -167,7 +195,10 @@ def language_grid(rows: Sequence[Json], comparison: Comparison, suite: str, arm:
     chosen = {(row["query"], row["passage"]): row[key] for row in rows if row["suite"] == suite and row["arm"] == arm}
     passages = languages_of(comparison, suite)
     queries = sorted({query for query, _ in chosen})
-    return Block(arm, tuple((query, tuple(_grid_cell(chosen.get((query, passage))) for passage in passages)) for query in queries))
+    return Block(
+        arm,
+        tuple((query, tuple(_grid_cell(chosen.get((query, passage))) for passage in passages)) for query in queries),
+    )
 
 
 def _grid_cell(value: float | None) -> Cell:

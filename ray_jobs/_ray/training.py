@@ -1,0 +1,140 @@
+"""Ray Train: run a gang of training workers until a model exists, through crashes of any process."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from hybrid_core import storage
+from hybrid_core.config import Config
+from hybrid_core.data.suites import Suite
+from hybrid_core.storage import absolute, join
+
+OnMetrics = Callable[[int, Mapping[str, float]], None]
+_COLLECTIVE_TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """One training run. Plain values, so that it travels to workers."""
+
+    config: Config
+    base: str
+    """URI of the exported base encoder every worker starts from."""
+    corpus: str
+    """URI of the training corpus, or a local directory that exists on every node."""
+    target: str
+    """URI the finished encoder is exported to."""
+    name: str
+    """Identity of the run: the same name resumes from its last checkpoint."""
+    suites: tuple[Suite, ...] = ()
+    """Evaluated in mid-training when train.evaluate_every is set."""
+
+
+def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = False) -> None:
+    """Train with Ray Train until the encoder lies at `request.target`; resumes by itself after a crash of any process.
+
+    Raises:
+        RuntimeError: training failed for good (the cause is chained).
+    """
+    config = request.config
+    mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
+    callbacks: list[Any] = [_Forward(mailbox)]
+    if inside_tune:
+        callbacks.append(_ForwardToTune())
+    trainer = ray.train.torch.TorchTrainer(
+        _run_worker,
+        train_loop_config={"request": vars(request)},
+        torch_config=ray.train.torch.TorchConfig(
+            backend="nccl" if config.train.use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S
+        ),
+        scaling_config=ray.train.ScalingConfig(num_workers=config.train.workers, use_gpu=config.train.use_gpu),
+        run_config=ray.train.RunConfig(
+            name=request.name,
+            storage_path=join(absolute(config.output), "checkpoints"),
+            failure_config=ray.train.FailureConfig(max_failures=config.train.max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=config.train.keep_checkpoints),
+            callbacks=callbacks,
+        ),
+    )
+    try:
+        with _delivering(mailbox, on_metrics):
+            trainer.fit()
+    except ray.exceptions.RayError as error:  # the controller itself died: the run can be continued under its name
+        raise RuntimeError(
+            f"training {request.name} lost its controller; run the same command again to resume"
+        ) from error
+    if not storage.exists(join(request.target, storage.MARKER)):
+        raise RuntimeError(f"training {request.name} ended without a model at {request.target}")
+
+
+class _Mailbox:
+    """Carries reports from the training controller to the driver, which alone writes to MLflow and the terminal."""
+
+    def __init__(self) -> None:
+        self.items: list[tuple[int, dict[str, float]]] = []
+
+    def put(self, step: int, metrics: dict[str, float]) -> None:
+        self.items.append((step, metrics))
+
+    def take(self) -> list[tuple[int, dict[str, float]]]:
+        items, self.items = self.items, []
+        return items
+
+
+class _Forward(ray.train.UserCallback):
+    """Runs in the controller: what rank 0 reported goes to the mailbox."""
+
+    def __init__(self, mailbox: Any) -> None:
+        self.mailbox = mailbox
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        report = dict(metrics[0])
+        step = int(report.pop("step"))
+        if report:
+            ray.get(self.mailbox.put.remote(step, report))
+
+
+@contextlib.contextmanager
+def _delivering(mailbox: Any, on_metrics: OnMetrics) -> Iterator[None]:
+    """Hand reports to `on_metrics` while the body runs, from one thread, and the last ones when it ends."""
+    ended = threading.Event()
+
+    def deliver() -> None:
+        while True:
+            last = ended.wait(1.0)
+            for step, metrics in ray.get(mailbox.take.remote()):
+                on_metrics(step, metrics)
+            if last:
+                return
+
+    thread = threading.Thread(target=deliver, name="deliver-metrics")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+class _ForwardToTune(TuneReportCallback):
+    """Only reports that hold an evaluation concern the scheduler; a checkpoint alone would be a result without its metric."""
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        if any(name.count("/") == 2 for name in metrics[0]):
+            super().after_report(run_context, metrics, checkpoint)
+
+
+def _run_worker(loop_config: dict[str, Any]) -> None:
+    """Import the training loop only in the workers: the controller, which unpickles this function, does without torch models."""
+    from ray_jobs._ray import worker
+
+    worker.run(TrainRequest(**loop_config["request"]))

@@ -1,0 +1,158 @@
+"""`python -m ray_jobs.tune --space NAME`: sweep the mixing ratio (and backbones), draw quality and bias over alpha with intervals."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hybrid_core import storage
+from hybrid_core.comparison import compare
+from hybrid_core.config import Config, as_dict, build, config_hash
+from hybrid_core.data.suites import Suite
+from hybrid_core.errors import RequestError
+from hybrid_core.recipes import load_config, merged, nested
+from hybrid_core.storage import absolute, join
+from hybrid_core.summary import setting_means
+from ray_jobs import _tracking
+from ray_jobs._ray.cluster import connect, cpus_of_cluster, disconnect
+from ray_jobs._ray.sweeping import Sweep, sweep
+from ray_jobs.cli import Job, Outcome, main
+from ray_jobs.publish import describe_run, publish_alpha_curve, publish_comparison
+from ray_jobs.steps import check_plan, evaluate_model, prepare_base, suites_of, train_arm
+from tune_spaces.spaces import SPACES, Space, space
+
+Point = Mapping[str, Any]
+
+
+def resolve(args: argparse.Namespace) -> Config:
+    """The space's recipe and overrides, then the user's file and settings."""
+    chosen = space(args.space)
+    recipe = chosen.recipe if args.recipe == "default" else args.recipe
+    return load_config(recipe, args.config, [*chosen.overrides, *args.set])
+
+
+def trial_config(config: Config, point: Point) -> Config:
+    """The request of one trial."""
+    values = as_dict(config)
+    for path, value in point.items():
+        values = merged(values, nested(path, value))
+    return build(Config, values)
+
+
+def trial_name(point: Point) -> str:
+    """For example `alpha=0.5 seed=0`."""
+    return " ".join(f"{path.rsplit('.', 1)[-1]}={str(value).rsplit('/', 1)[-1]}" for path, value in point.items())
+
+
+def check(config: Config, chosen: Space) -> list[Suite]:
+    """Refuse now whatever a trial could not do later; returns the suites."""
+    suites = suites_of(config)
+    suite = chosen.objective.split("/")[0]
+    if suite not in [s.name for s in suites]:
+        raise RequestError(
+            f"the objective {chosen.objective!r} of space {chosen.name!r} needs suite {suite!r} in evaluate.suites"
+        )
+    if not config.train.evaluate_every:
+        raise RequestError("train.evaluate_every=0: the scheduler would see no metric; set it to a number of steps")
+    for point in chosen.points():
+        check_plan(trial_config(config, point))
+    storage.check_writable(absolute(config.output), "output")
+    return suites
+
+
+def run(config: Config, args: argparse.Namespace) -> Outcome:
+    """Train all trials under Tune, then score every model with intervals."""
+    started = time.monotonic()
+    chosen = space(args.space)
+    suites = check(config, chosen)
+    connect(config.train.workers + config.encode.actors + 1)
+    try:
+        with _tracking.recording(config, f"tune {chosen.name}", kind="sweep") as parent:
+            trials = _train_trials(config, chosen, suites, parent)
+            evaluations = {}
+            for name, (settings, model, tracked) in trials.items():
+                print(f"{name}: encoding and scoring")
+                evaluations[name] = evaluate_model(settings, model, suites, name.replace(" ", "_"))
+                for evaluation in evaluations[name].values():
+                    tracked.log_metrics(config.train.steps, setting_means(evaluation))
+                _tracking.log_scores(tracked, evaluations[name])
+                tracked.finish()
+            comparison = compare(
+                evaluations, config.evaluate, in_domain=chosen.objective.split("/")[0], seed=config.seed
+            )
+            comparison["run"] = describe_run("tune", config, args, suites) | {
+                "seconds": {"total": time.monotonic() - started}
+            }
+            outputs = publish_comparison(comparison, config, parent)
+            outputs |= publish_alpha_curve(comparison, {n: t[0].plan.alpha for n, t in trials.items()}, config, parent)
+    finally:
+        disconnect()
+    metrics = {f"{r['arm']}/{r['suite']}/{r['setting']}/{r['metric']}": r["value"] for r in comparison["levels"]}
+    best = max(trials, key=lambda name: metrics[f"{name}/{chosen.objective}"])
+    print(f"best {chosen.objective}: {best}, {metrics[f'{best}/{chosen.objective}']:.4f}\nreport: {outputs['report']}")
+    return Outcome(outputs, metrics, parent.id)
+
+
+def _train_trials(
+    config: Config, chosen: Space, suites: Sequence[Suite], parent: _tracking.Run
+) -> dict[str, tuple[Config, str, _tracking.Run]]:
+    """Run the sweep; name -> (config, model URI, MLflow run).
+
+    Raises:
+        RuntimeError: a trial failed.
+    """
+    trials = {}
+    bases: dict[str, str] = {}
+    for point in chosen.points():
+        settings, name = trial_config(config, point), trial_name(point)
+        if settings.model.name not in bases:
+            bases[settings.model.name] = prepare_base(settings, suites, with_corpus=True)
+        tracked = _tracking.open_run(settings, name, kind="trial", parent=parent)
+        trials[name] = settings, bases[settings.model.name], tracked
+    request = Sweep(
+        name=f"{chosen.name}-{config_hash(config)}",
+        storage_path=join(absolute(config.output), "tune"),
+        points=[{"name": name, "trial": trial} for name, trial in trials.items()],
+        metric=chosen.objective,
+        mode="max",
+        concurrent=max(1, int(cpus_of_cluster() - 1) // config.train.workers),
+    )
+    failed = {point["name"]: error for point, _, error in sweep(request, _Trial(tuple(suites))) if error}
+    if failed:
+        raise RuntimeError(f"trials failed: {failed}; run the same command again to continue")
+    return {
+        name: (settings, train_arm(settings, base, tracked, "trial", suites), tracked)
+        for name, (settings, base, tracked) in trials.items()
+    }
+
+
+class _Trial:
+    """What one trial does, in a process of its own."""
+
+    def __init__(self, suites: tuple[Suite, ...]) -> None:
+        self.suites = suites
+
+    def __call__(self, config: dict[str, Any]) -> None:
+        settings, base, tracked = config["point"]["trial"]
+        train_arm(settings, base, tracked, "trial", self.suites, inside_tune=True)
+
+
+def describe(config: Config, args: argparse.Namespace) -> str:
+    """What a run would do."""
+    chosen = space(args.space)
+    check(config, chosen)
+    names = [trial_name(point) for point in chosen.points()]
+    return f"would run {len(names)} trials of {config.train.steps} steps, decided by {chosen.objective}: {'; '.join(names)}"
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--space", default="smoke", metavar="NAME", help=f"search space: {', '.join(SPACES)}")
+
+
+JOB = Job("tune", __doc__ or "", run, describe, _add_flags, resolve)
+
+if __name__ == "__main__":
+    sys.exit(main(JOB))
