@@ -23,8 +23,6 @@ from hybrid_core.model import export, load_encoder
 from hybrid_core.plan import BatchPlan
 from hybrid_core.storage import absolute, join
 from ray_jobs import _tracking
-from ray_jobs._ray.encoding import encode_texts
-from ray_jobs._ray.training import TrainRequest, train
 
 
 def corpus_uri(config: Config) -> str:
@@ -79,6 +77,8 @@ def train_arm(
     config: Config, base: str, run: _tracking.Run, name: str, suites: Sequence[Suite] = (), *, inside_tune: bool = False
 ) -> str:
     """Train one arm from the base encoder and return the URI of its model; a model that is already there is kept."""
+    from ray_jobs._ray.training import TrainRequest, train
+
     plan = check_plan(config)
     identity = digest(
         [
@@ -115,6 +115,8 @@ class _Progress:
 
 def encode_suites(config: Config, model: str, suites: Sequence[Suite]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Embeddings (queries, passages) of every suite in one pass over all texts."""
+    from ray_jobs._ray.encoding import encode_texts
+
     table = _texts_table(suites)
     settings = {k: v for k, v in as_dict(config.encode).items() if k == "precision"} | as_dict(config.model)
     weights = storage.read_json(join(model, storage.MARKER))["files"]

@@ -18,7 +18,6 @@ from hybrid_core.storage import absolute, join
 from hybrid_core.summary import setting_means
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import connect, cpus_of_cluster, disconnect
-from ray_jobs._ray.sweeping import Sweep, sweep
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_run, publish_alpha_curve, publish_comparison
 from ray_jobs.steps import check_plan, evaluate_model, prepare_base, suites_of, train_arm
@@ -104,6 +103,8 @@ def _train_trials(
     Raises:
         RuntimeError: a trial failed.
     """
+    from ray_jobs._ray.sweeping import Sweep, sweep
+
     trials = {}
     bases: dict[str, str] = {}
     for point in chosen.points():

@@ -1,11 +1,9 @@
-"""Join a Ray cluster, or start a local one."""
+"""Join a Ray cluster, or start a local one. Imports Ray only when it is used (see the package)."""
 
 from __future__ import annotations
 
 import logging
 import os
-
-import ray
 
 
 def connect(cpus: int) -> None:
@@ -13,6 +11,8 @@ def connect(cpus: int) -> None:
 
     What workers print stays in Ray's logs; progress and errors reach the terminal through the driver.
     """
+    import ray
+
     if ray.is_initialized():
         return
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -33,9 +33,13 @@ def connect(cpus: int) -> None:
 
 def cpus_of_cluster() -> float:
     """Logical CPUs of all nodes."""
+    import ray
+
     return float(ray.cluster_resources().get("CPU", 1))
 
 
 def disconnect() -> None:
     """Leave the cluster; a local one stops."""
+    import ray
+
     ray.shutdown()
