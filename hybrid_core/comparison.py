@@ -7,13 +7,14 @@ are paired (same questions, same resamples). Suites are independent strata.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from hybrid_core.config import EvaluateConfig
-from hybrid_core.evaluate import Evaluation
+from hybrid_core.evaluate import BIAS_METRICS, METRICS, Evaluation
 from hybrid_core.stats import ClusterBootstrap, Estimate, interval, sums
 from hybrid_core.summary import heat_map, metrics_of, settings_of
 
@@ -49,7 +50,10 @@ def compare(arms: Arms, config: EvaluateConfig, *, in_domain: str, seed: int) ->
         "in_domain": in_domain,
         "confidence": config.confidence,
         "bootstrap_samples": config.bootstrap_samples,
-        "levels": [_row(interval(r.value, r.samples, config.confidence), suite=s, setting=t, metric=m, arm=a) for (s, t, m, a), r in replicates.items()],
+        "levels": [
+            _row(interval(r.value, r.samples, config.confidence), suite=suite, setting=setting, metric=metric, arm=arm)
+            for (suite, setting, metric, arm), r in replicates.items()
+        ],
         "differences": _differences(replicates, contrasts, config.confidence),
         "shift_effects": _shift_effects(replicates, contrasts, in_domain, suites[1:], config.confidence),
         "heat_maps": [
@@ -145,6 +149,20 @@ def _minus(a: _Replicates, b: _Replicates) -> _Replicates:
 
 def _row(estimate: Estimate, **labels: str) -> Json:
     return {**labels, "value": estimate.value, "low": estimate.low, "high": estimate.high}
+
+
+def mean_over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation whose per-query scores are the means over runs that differ in their seed only."""
+    first = evaluations[0]
+    table = first.per_query
+    for metric in (*METRICS, *BIAS_METRICS):
+        mean = np.mean([e.per_query[metric].to_numpy() for e in evaluations], axis=0)
+        table = table.set_column(table.schema.get_field_index(metric), metric, pa.array(mean))
+    histogram = {
+        query: {p: float(np.mean([e.language_histogram[query][p] for e in evaluations])) for p in shares}
+        for query, shares in first.language_histogram.items()
+    }
+    return replace(first, per_query=table, language_histogram=histogram)
 
 
 def find(rows: Sequence[Json], **labels: str) -> Json:

@@ -24,14 +24,21 @@ def token_batches(lengths: Sequence[int], budget: int) -> list[np.ndarray]:
     return batches
 
 
-@torch.inference_mode()
 def encode(
     encoder: Encoder, texts: Sequence[str], kind: Kind, *, tokens_per_batch: int = 4096, precision: str = "float32"
 ) -> np.ndarray:
     """Unit embeddings [len(texts), dimension] in float32, in the order of the texts."""
+    tokens = encoder.tokenize(texts, kind)
+    return encode_tokens(encoder, tokens, tokens_per_batch=tokens_per_batch, precision=precision)
+
+
+@torch.inference_mode()
+def encode_tokens(
+    encoder: Encoder, token_ids: Sequence[Sequence[int]], *, tokens_per_batch: int, precision: str
+) -> np.ndarray:
+    """As `encode`, for texts that are tokenized already."""
     encoder.eval()
-    token_ids = encoder.tokenize(texts, kind)
-    result = np.empty((len(texts), encoder.dimension), dtype=np.float32)
+    result = np.empty((len(token_ids), encoder.dimension), dtype=np.float32)
     device = next(encoder.parameters()).device.type
     for rows in token_batches([len(ids) for ids in token_ids], tokens_per_batch):
         ids, mask = encoder.pad([token_ids[i] for i in rows])

@@ -7,6 +7,7 @@ continues its runs instead of making new ones. Everything written during trainin
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -86,6 +87,12 @@ class Run:
         """Store a file as an artifact."""
         self._client.log_artifact(self.id, str(file), folder)
 
+    def log_bytes(self, content: bytes, name: str, folder: str) -> None:
+        """Store content as an artifact of that name."""
+        with tempfile.TemporaryDirectory() as scratch:
+            (Path(scratch) / name).write_bytes(content)
+            self.log_file(Path(scratch) / name, folder)
+
     def log_table(self, rows: list[dict[str, Any]], name: str) -> None:
         """Store a table that the UI shows and compares across runs."""
         columns = {key: [row.get(key) for row in rows] for key in rows[0]}
@@ -129,6 +136,7 @@ def recording(config: Config, name: str, *, kind: str, parent: Run | None = None
 
 def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None) -> Run:
     """The run of this request: found by its key if it was started before, else created with all parameters."""
+    _quiet()
     place = Place.of(config)
     client = MlflowClient(place.tracking_uri)
     try:
@@ -151,28 +159,16 @@ def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None)
 
 
 def _experiment(client: MlflowClient, place: Place) -> str:
-    with _quiet_migrations():
-        existing = client.get_experiment_by_name(place.experiment)
-        if existing:
-            return str(existing.experiment_id)
-        return str(client.create_experiment(place.experiment, artifact_location=place.artifact_location))
+    existing = client.get_experiment_by_name(place.experiment)
+    if existing:
+        return str(existing.experiment_id)
+    return str(client.create_experiment(place.experiment, artifact_location=place.artifact_location))
 
 
-@contextlib.contextmanager
-def _quiet_migrations() -> Iterator[None]:
-    """A new SQLite file is filled by fifty Alembic log lines that say nothing to a user."""
-    import logging
-
-    loggers = [logging.getLogger(n) for n in ("alembic", "alembic.runtime.migration", "mlflow.store.db.utils")]
-    before = [(logger.level, logger.disabled) for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, (level, disabled) in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-            logger.disabled = disabled
+def _quiet() -> None:
+    """A new SQLite file is filled by fifty log lines about its tables that say nothing to a user."""
+    for name in ("alembic", "alembic.runtime.migration", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def resolve_model(name: str, config: Config) -> str:

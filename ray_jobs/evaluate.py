@@ -1,4 +1,4 @@
-"""`python -m ray_jobs.evaluate`: how good is an encoder in one language, across languages and in a mixed pool; which languages does it favour?"""
+"""`python -m ray_jobs.evaluate`: how good is an encoder in one language, across languages, in a mixed pool; what does it favour?"""
 
 from __future__ import annotations
 

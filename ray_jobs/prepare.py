@@ -51,7 +51,8 @@ def _prepare(config: Config) -> Prepared:
 def _table(prepared: Prepared) -> str:
     r = prepared.report
     lines = [
-        f"read {r['rows_read']:,} rows, kept {r['rows_kept']:,}: {r['meanings']:,} meanings, {r['cross_language_pairs']:,} ordered cross-language pairs",
+        f"read {r['rows_read']:,} rows, kept {r['rows_kept']:,}: {r['meanings']:,} meanings, "
+        f"{r['cross_language_pairs']:,} ordered cross-language pairs",
         f"dropped as duplicates or too short: {json.dumps(r['dropped'])}",
         f"removed because the evaluation suites hold them (meanings): {json.dumps(r['leaked_meanings'])}",
         "",

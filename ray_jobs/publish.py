@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import shlex
 import tempfile
@@ -49,24 +50,31 @@ def publish_comparison(comparison: dict[str, Any], config: Config, run: _trackin
     return {"report": join(folder, "report.html"), "results": join(folder, "report.json")}
 
 
-def publish_alpha_curve(
-    comparison: dict[str, Any], alphas: dict[str, float | None], config: Config, run: _tracking.Run
+def publish_alpha_curves(
+    comparison: dict[str, Any], alphas: dict[str, tuple[str, float]], config: Config, run: _tracking.Run
 ) -> dict[str, str]:
-    """Draw mAP over alpha with intervals, one line per setting of the training domain, averaged over seeds and backbones."""
+    """Per backbone a picture of mAP over alpha with intervals, one line per setting, on the training domain.
+
+    Args:
+        comparison: of arms that differ in alpha (and backbone).
+        alphas: arm -> (backbone, alpha).
+        config: where to write.
+        run: the sweep.
+    """
     rows = [r for r in comparison["levels"] if r["suite"] == comparison["in_domain"] and r["metric"] == "mAP"]
-    points = []
-    for setting in dict.fromkeys(r["setting"] for r in rows):
-        for alpha in sorted({a for a in alphas.values() if a is not None}):
-            same = [r for r in rows if r["setting"] == setting and alphas[r["arm"]] == alpha]
-            means = {key: sum(r[key] for r in same) / len(same) for key in ("value", "low", "high")}
-            points.append({"alpha": alpha, "setting": setting, "metric": "mAP", **means})
-    target = join(absolute(config.output), "report", "alpha.png")
-    with tempfile.TemporaryDirectory() as scratch:
-        picture = Path(scratch) / "alpha.png"
-        figures.alpha_curve_figure(points).savefig(picture, dpi=140)
-        run.log_file(picture, "pictures")
-        storage.write_bytes(target, picture.read_bytes())
-    return {"alpha_curve": target}
+    outputs = {}
+    for backbone in dict.fromkeys(name for name, _ in alphas.values()):
+        points = sorted(
+            ({**row, "alpha": alphas[row["arm"]][1]} for row in rows if alphas[row["arm"]][0] == backbone),
+            key=lambda point: (point["setting"], point["alpha"]),
+        )
+        name = f"alpha_{backbone.replace(':', '_').replace('/', '_')}.png"
+        sink = io.BytesIO()
+        figures.alpha_curve_figure(points).savefig(sink, dpi=140)
+        outputs[name.removesuffix(".png")] = join(absolute(config.output), "report", name)
+        storage.write_bytes(outputs[name.removesuffix(".png")], sink.getvalue())
+        run.log_bytes(sink.getvalue(), name, "pictures")
+    return outputs
 
 
 def _pictures(comparison: dict[str, Any]) -> dict[str, Any]:

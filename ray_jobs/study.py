@@ -116,8 +116,9 @@ def describe(config: Config, args: argparse.Namespace) -> str:
     texts = sum(len(s.queries) + len(s.passages) for s in suites)
     arms = [a for a in config.study.arms if a != "base"]
     return (
-        f"would train {len(arms)} arm(s) ({', '.join(arms)}) for {config.train.steps} steps of {config.train.global_batch} pairs on "
-        f"{config.train.workers} worker(s), encode {texts:,} texts for each of {len(config.study.arms)} arm(s), and write to {absolute(config.output)}"
+        f"would train {len(arms)} arm(s) ({', '.join(arms)}) for {config.train.steps} steps of {config.train.global_batch} pairs "
+        f"on {config.train.workers} worker(s), encode {texts:,} texts for each of {len(config.study.arms)} arm(s), "
+        f"and write to {absolute(config.output)}"
     )
 
 

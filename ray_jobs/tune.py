@@ -9,17 +9,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybrid_core import storage
-from hybrid_core.comparison import compare
+from hybrid_core.comparison import compare, mean_over_seeds
 from hybrid_core.config import Config, as_dict, build, config_hash
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError
+from hybrid_core.evaluate import Evaluation
+from hybrid_core.plan import DEFAULT_ALPHA
 from hybrid_core.recipes import load_config, merged, nested
 from hybrid_core.storage import absolute, join
 from hybrid_core.summary import setting_means
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import connect, cpus_of_cluster, disconnect
 from ray_jobs.cli import Job, Outcome, main
-from ray_jobs.publish import describe_run, publish_alpha_curve, publish_comparison
+from ray_jobs.publish import describe_run, publish_alpha_curves, publish_comparison
 from ray_jobs.steps import check_plan, evaluate_model, prepare_base, suites_of, train_arm
 from tune_spaces.spaces import SPACES, Space, space
 
@@ -79,18 +81,17 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
                     tracked.log_metrics(config.train.steps, setting_means(evaluation))
                 _tracking.log_scores(tracked, evaluations[name])
                 tracked.finish()
-            comparison = compare(
-                evaluations, config.evaluate, in_domain=chosen.objective.split("/")[0], seed=config.seed
-            )
+            arms = _without_seeds(chosen, evaluations)
+            comparison = compare(arms, config.evaluate, in_domain=chosen.objective.split("/")[0], seed=config.seed)
             comparison["run"] = describe_run("tune", config, args, suites) | {
                 "seconds": {"total": time.monotonic() - started}
             }
             outputs = publish_comparison(comparison, config, parent)
-            outputs |= publish_alpha_curve(comparison, {n: t[0].plan.alpha for n, t in trials.items()}, config, parent)
+            outputs |= publish_alpha_curves(comparison, _alphas(config, chosen), config, parent)
     finally:
         disconnect()
     metrics = {f"{r['arm']}/{r['suite']}/{r['setting']}/{r['metric']}": r["value"] for r in comparison["levels"]}
-    best = max(trials, key=lambda name: metrics[f"{name}/{chosen.objective}"])
+    best = max(arms, key=lambda name: metrics[f"{name}/{chosen.objective}"])
     print(f"best {chosen.objective}: {best}, {metrics[f'{best}/{chosen.objective}']:.4f}\nreport: {outputs['report']}")
     return Outcome(outputs, metrics, parent.id)
 
@@ -127,6 +128,28 @@ def _train_trials(
     return {
         name: (settings, train_arm(settings, base, tracked, "trial", suites), tracked)
         for name, (settings, base, tracked) in trials.items()
+    }
+
+
+def _without_seed(point: Point) -> Point:
+    return {path: value for path, value in point.items() if path != "seed"}
+
+
+def _without_seeds(chosen: Space, evaluations: Mapping[str, dict[str, Evaluation]]) -> dict[str, dict[str, Evaluation]]:
+    """Arms of the report: trials that differ in their seed only are one arm, the mean of their per-query scores."""
+    trials: dict[str, list[dict[str, Evaluation]]] = {}
+    for point in chosen.points():
+        trials.setdefault(trial_name(_without_seed(point)), []).append(evaluations[trial_name(point)])
+    return {
+        name: {suite: mean_over_seeds([e[suite] for e in same]) for suite in same[0]} for name, same in trials.items()
+    }
+
+
+def _alphas(config: Config, chosen: Space) -> dict[str, tuple[str, float]]:
+    """Arm -> (backbone, alpha)."""
+    settings = {trial_name(_without_seed(point)): trial_config(config, point) for point in chosen.points()}
+    return {
+        name: (s.model.name, DEFAULT_ALPHA if s.plan.alpha is None else s.plan.alpha) for name, s in settings.items()
     }
 
 

@@ -12,6 +12,7 @@ questions about one sentence): a passage of a query's own group is never counted
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -134,7 +135,7 @@ def write_corpus(
     ordered = sorted(pairs, key=lambda p: (p.language, p.meaning_id))
     if not ordered:
         raise RequestError("the corpus has no query-passage pairs")
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in itertools.pairwise(ordered):
         if (before.language, before.meaning_id) == (after.language, after.meaning_id):
             raise RequestError(
                 f"meaning_id {after.meaning_id!r} occurs twice in language {after.language!r}; ids must be unique within a language"
@@ -145,9 +146,17 @@ def write_corpus(
     bounds = _language_bounds(ordered)
     counts = _write_pair_rows(directory / "pairs", ordered, bounds)
     manifest = {
-        "version": VERSION, "fingerprint": _fingerprint(ordered), "rows": len(ordered), "meanings": len({p.meaning_id for p in ordered}),
-        "groups": len(set(groups)), "languages": bounds, "pairs": counts, "licence": licence, "sources": list(sources), "report": report or {},
-    }  # fmt: skip
+        "version": VERSION,
+        "fingerprint": _fingerprint(ordered),
+        "rows": len(ordered),
+        "meanings": len({p.meaning_id for p in ordered}),
+        "groups": len(set(groups)),
+        "languages": bounds,
+        "pairs": counts,
+        "licence": licence,
+        "sources": list(sources),
+        "report": report or {},
+    }
     (directory / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
     mark_complete(directory, kind="corpus", fingerprint=manifest["fingerprint"])
     verify_complete(directory)

@@ -228,8 +228,14 @@ def load_beir(folder: Path) -> Suite:
         if setting not in SETTINGS:
             raise RequestError(f"{folder / 'suite.json'}: setting {setting!r}{nearest(setting, SETTINGS)}")
     return Suite(
-        about.get("name", folder.name), queries, passages, relevant, settings, about.get("licence", "unknown"), about.get("source", str(folder.name)),
-    )  # fmt: skip
+        name=about.get("name", folder.name),
+        queries=queries,
+        passages=passages,
+        relevant=relevant,
+        settings=settings,
+        licence=about.get("licence", "unknown"),
+        source=about.get("source", folder.name),
+    )
 
 
 def _read_texts(file: Path) -> Texts:

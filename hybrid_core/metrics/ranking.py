@@ -56,4 +56,5 @@ def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=np.asarray(denominator) > 0)
+    defined = np.asarray(denominator) > 0
+    return np.asarray(np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=defined))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +15,7 @@ from hybrid_core import storage
 from hybrid_core.config import Config
 from hybrid_core.data.suites import Suite
 from hybrid_core.storage import absolute, join
+from ray_jobs._ray.mailbox import delivering, open_mailbox
 
 OnMetrics = Callable[[int, Mapping[str, float]], None]
 _COLLECTIVE_TIMEOUT_S = 300
@@ -46,7 +45,7 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
         RuntimeError: training failed for good (the cause is chained).
     """
     config = request.config
-    mailbox = ray.remote(num_cpus=0)(_Mailbox).remote()
+    mailbox = open_mailbox()
     callbacks: list[Any] = [_Forward(mailbox)]
     if inside_tune:
         callbacks.append(_ForwardToTune())
@@ -66,7 +65,7 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
         ),
     )
     try:
-        with _delivering(mailbox, on_metrics):
+        with delivering(mailbox, on_metrics):
             trainer.fit()
     except ray.exceptions.RayError as error:  # the controller itself died: the run can be continued under its name
         raise RuntimeError(
@@ -74,20 +73,6 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
         ) from error
     if not storage.exists(join(request.target, storage.MARKER)):
         raise RuntimeError(f"training {request.name} ended without a model at {request.target}")
-
-
-class _Mailbox:
-    """Carries reports from the training controller to the driver, which alone writes to MLflow and the terminal."""
-
-    def __init__(self) -> None:
-        self.items: list[tuple[int, dict[str, float]]] = []
-
-    def put(self, step: int, metrics: dict[str, float]) -> None:
-        self.items.append((step, metrics))
-
-    def take(self) -> list[tuple[int, dict[str, float]]]:
-        items, self.items = self.items, []
-        return items
 
 
 class _Forward(ray.train.UserCallback):
@@ -101,28 +86,6 @@ class _Forward(ray.train.UserCallback):
         step = int(report.pop("step"))
         if report:
             ray.get(self.mailbox.put.remote(step, report))
-
-
-@contextlib.contextmanager
-def _delivering(mailbox: Any, on_metrics: OnMetrics) -> Iterator[None]:
-    """Hand reports to `on_metrics` while the body runs, from one thread, and the last ones when it ends."""
-    ended = threading.Event()
-
-    def deliver() -> None:
-        while True:
-            last = ended.wait(1.0)
-            for step, metrics in ray.get(mailbox.take.remote()):
-                on_metrics(step, metrics)
-            if last:
-                return
-
-    thread = threading.Thread(target=deliver, name="deliver-metrics")
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 class _ForwardToTune(TuneReportCallback):
