@@ -249,8 +249,9 @@ def _sentence_transformers_files(encoder: Encoder, directory: Path) -> dict[str,
     }  # fmt: skip
     files[f"{paths[-1]}/config.json"] = {}
     files["sentence_bert_config.json"] = {
-        "max_seq_length": max(s.max_query_tokens, s.max_passage_tokens),
+        "max_seq_length": max(s.max_query_tokens, s.max_passage_tokens),  # theirs is one limit for both kinds
         "do_lower_case": False,
+        "model_args": {} if s.pooling == "pooler" else {"add_pooling_layer": False},
     }
     files["config_sentence_transformers.json"] = {
         "prompts": {"query": s.query_prefix, "passage": s.passage_prefix, "document": s.passage_prefix},

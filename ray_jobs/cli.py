@@ -34,7 +34,7 @@ class Outcome:
     mlflow_run_id: str | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Job:
     """One job: its name, what it does, and what a dry run says."""
 

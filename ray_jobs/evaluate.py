@@ -29,12 +29,12 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     started = time.monotonic()
     suites = suites_of(config)
     storage.check_writable(absolute(config.output), "output")
+    base = prepare_base(config, suites, with_corpus=False)
     connect(config.encode.actors + 1)
     try:
         with _tracking.recording(
             config, f"evaluate {config.model.name.rstrip('/').rsplit('/', 1)[-1]}", kind="evaluate"
         ) as tracked:
-            base = prepare_base(config, suites, with_corpus=False)
             evaluations = evaluate_model(config, base, suites, f"evaluate-{tracked.id[:8]}")
             metrics = {name: value for e in evaluations.values() for name, value in setting_means(e).items()}
             tracked.log_metrics(0, metrics)

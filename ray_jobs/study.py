@@ -61,10 +61,10 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Train, evaluate, compare, publish."""
     started = time.monotonic()
     suites = check(config)
+    base = prepare_base(config, suites, with_corpus=True)
     connect(config.train.workers + config.encode.actors + 1)
     try:
         with _tracking.recording(config, f"study {args.recipe}", kind="study") as parent:
-            base = prepare_base(config, suites, with_corpus=True)
             evaluations: dict[str, dict[str, Evaluation]] = {}
             seconds: dict[str, float] = {}
             plans: dict[str, str] = {}

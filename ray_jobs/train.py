@@ -21,10 +21,10 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     plan = check_plan(config)
     suites = suites_of(config) if _needs_suites(config) else []
     storage.check_writable(absolute(config.output), "output")
+    base = prepare_base(config, suites, with_corpus=True)
     connect(config.train.workers + 1)
     try:
         with _tracking.recording(config, f"train {config.plan.policy}", kind="train") as tracked:
-            base = prepare_base(config, suites, with_corpus=True)
             model = train_arm(config, base, tracked, config.plan.policy, suites)
             tracked.log_model(storage.local_directory(model))
     finally:

@@ -69,14 +69,16 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     started = time.monotonic()
     chosen = space(args.space)
     suites = check(config, chosen)
+    settings = {trial_name(point): trial_config(config, point) for point in chosen.points()}
+    bases = {s.model.name: prepare_base(s, suites, with_corpus=True) for s in settings.values()}
     connect(config.train.workers + config.encode.actors + 1)
     try:
         with _tracking.recording(config, f"tune {chosen.name}", kind="sweep") as parent:
-            trials = _train_trials(config, chosen, suites, parent)
+            trials = _train_trials(config, chosen, settings, bases, suites, parent)
             evaluations = {}
-            for name, (settings, model, tracked) in trials.items():
+            for name, (trial, model, tracked) in trials.items():
                 print(f"{name}: encoding and scoring")
-                evaluations[name] = evaluate_model(settings, model, suites, name.replace(" ", "_"))
+                evaluations[name] = evaluate_model(trial, model, suites, name.replace(" ", "_"))
                 for evaluation in evaluations[name].values():
                     tracked.log_metrics(config.train.steps, setting_means(evaluation))
                 _tracking.log_scores(tracked, evaluations[name])
@@ -96,9 +98,17 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     return Outcome(outputs, metrics, parent.id)
 
 
+Trials = dict[str, tuple[Config, str, _tracking.Run]]
+
+
 def _train_trials(
-    config: Config, chosen: Space, suites: Sequence[Suite], parent: _tracking.Run
-) -> dict[str, tuple[Config, str, _tracking.Run]]:
+    config: Config,
+    chosen: Space,
+    settings: Mapping[str, Config],
+    bases: Mapping[str, str],
+    suites: Sequence[Suite],
+    parent: _tracking.Run,
+) -> Trials:
     """Run the sweep; name -> (config, model URI, MLflow run).
 
     Raises:
@@ -106,14 +116,10 @@ def _train_trials(
     """
     from ray_jobs._ray.sweeping import Sweep, sweep
 
-    trials = {}
-    bases: dict[str, str] = {}
-    for point in chosen.points():
-        settings, name = trial_config(config, point), trial_name(point)
-        if settings.model.name not in bases:
-            bases[settings.model.name] = prepare_base(settings, suites, with_corpus=True)
-        tracked = _tracking.open_run(settings, name, kind="trial", parent=parent)
-        trials[name] = settings, bases[settings.model.name], tracked
+    trials = {
+        name: (s, bases[s.model.name], _tracking.open_run(s, name, kind="trial", parent=parent))
+        for name, s in settings.items()
+    }
     request = Sweep(
         name=f"{chosen.name}-{config_hash(config)}",
         storage_path=join(absolute(config.output), "tune"),
@@ -126,8 +132,7 @@ def _train_trials(
     if failed:
         raise RuntimeError(f"trials failed: {failed}; run the same command again to continue")
     return {
-        name: (settings, train_arm(settings, base, tracked, "trial", suites), tracked)
-        for name, (settings, base, tracked) in trials.items()
+        name: (s, train_arm(s, base, tracked, "trial", suites), tracked) for name, (s, base, tracked) in trials.items()
     }
 
 

@@ -32,7 +32,9 @@ def made_up_pairs(meanings: int, languages: tuple[str, ...] = LANGUAGES, *, miss
         present = languages[:-1] if missing and m % missing == 0 else languages
         for language in present:
             words = [made_up_word(language, (m * 7 + i) % 60) for i in range(9)]
-            pairs.append(Pair(f"m{m:04d}", language, f"{words[0]} {words[1]} {m}?", " ".join([*words, str(m), "."]), "made-up"))
+            pairs.append(
+                Pair(f"m{m:04d}", language, f"{words[0]} {words[1]} {m}?", " ".join([*words, str(m), "."]), "made-up")
+            )
     return pairs
 
 
@@ -57,7 +59,7 @@ def encoder_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(0)
         config = BertConfig(
             vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
-            max_position_embeddings=128, pad_token_id=tokenizer.pad_token_id,
+            max_position_embeddings=512, pad_token_id=tokenizer.pad_token_id,
         )  # fmt: skip
         BertModel(config).save_pretrained(directory)
     tokenizer.save_pretrained(directory)
@@ -71,14 +73,16 @@ def unigram_tokenizer(texts: list[str], vocabulary: int = 400) -> PreTrainedToke
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    trainer = trainers.UnigramTrainer(vocab_size=vocabulary, special_tokens=special, unk_token="<unk>", show_progress=False)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocabulary, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
     tokenizer.train_from_iterator([*texts, "query: passage: "], trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[(t, tokenizer.token_to_id(t)) for t in ("<s>", "</s>")]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>", pad_token="<pad>",
-        unk_token="<unk>", mask_token="<mask>", model_max_length=128, model_input_names=["input_ids", "attention_mask"],
+        unk_token="<unk>", mask_token="<mask>", model_max_length=512, model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
 
 
