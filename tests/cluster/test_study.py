@@ -1,0 +1,75 @@
+"""The study from the command line: Ray Train with two workers, Ray Data, MLflow, report; run again, it does nothing twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import made_up_pairs
+from mlflow.tracking import MlflowClient
+
+from hybrid_core.config import ModelConfig
+from hybrid_core.encode import encode
+from hybrid_core.model import load_encoder
+
+from .conftest import Jobs
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own use of SQLAlchemy
+
+
+def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
+    flags = ["--set", "study.arms=base,mono,hybrid@0.25", "--set", "model.vocabulary=trimmed"]
+    first = jobs.run("study", *flags)
+    assert first.status == 0, first.output
+    assert first.summary["status"] == "done"
+    assert {"base", "mono", "hybrid@0.25"} == {name.split("/")[0] for name in first.summary["metrics"]}
+    assert all(0 <= v <= 1 for name, v in first.summary["metrics"].items() if name.endswith("mAP"))
+
+    out = jobs.home / "out"
+    page = (out / "report" / "report.html").read_text()
+    assert "hybrid@0.25" in page and "<svg" in page
+    stored = json.loads((out / "report" / "report.json").read_text())
+    assert {row["reference"] for row in stored["differences"]} == {"base", "mono"}
+    scores = pq.read_table(out / "scores" / "mono" / "made_up.parquet")
+    assert set(scores["setting"].to_pylist()) == {"mono", "cross", "multi"}
+
+    check_tracking(out, first.summary["mlflow_run_id"])
+    before = {p: p.stat().st_mtime_ns for p in (out / "models").rglob("*.safetensors")}
+    assert len(before) == 3
+    again = jobs.run("study", *flags)
+    assert again.status == 0, again.output
+    assert {p: p.stat().st_mtime_ns for p in (out / "models").rglob("*.safetensors")} == before
+    assert again.summary["metrics"] == first.summary["metrics"]
+    assert again.summary["mlflow_run_id"] == first.summary["mlflow_run_id"]
+
+
+def check_tracking(out: Path, parent_id: str) -> None:
+    uri = f"sqlite:///{out / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    parent = client.get_run(parent_id)
+    assert parent.info.status == "FINISHED"
+    assert {a.path for a in client.list_artifacts(parent_id)} >= {"report", "pictures", "tables"}
+    children = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{parent_id}'")
+    by_name = {run.info.run_name: run for run in children}
+    assert set(by_name) == {"base", "mono", "hybrid@0.25"}
+    hybrid = by_name["hybrid@0.25"]
+    assert hybrid.data.params["plan.alpha"] == "0.25"
+    assert len(hybrid.data.tags["hybrid.plan_hash"]) == 16
+    curve = client.get_metric_history(hybrid.info.run_id, "train/loss")
+    assert [point.step for point in curve] == [2, 4, 6]
+    assert "made_up/multi/mAP" in hybrid.data.metrics
+    assert "made_up/cross/mAP/de-en" in hybrid.data.metrics
+    check_logged_model(client, uri, hybrid.info.experiment_id, hybrid.info.run_id, hybrid.data.tags["hybrid.model"])
+
+
+def check_logged_model(client: MlflowClient, uri: str, experiment: str, run_id: str, model: str) -> None:
+    mlflow.set_tracking_uri(uri)
+    (logged,) = [m for m in client.search_logged_models([experiment]) if m.source_run_id == run_id]
+    served = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
+    texts = [p.passage for p in made_up_pairs(4)]
+    ours = encode(load_encoder(ModelConfig(name=model)), texts, "passage")
+    assert np.abs(served.predict(texts, params={"kind": "passage"}) - ours).max() < 1e-5
