@@ -183,31 +183,37 @@ def plain_step(encoder: Encoder, columns: Columns, loss_of: Callable[..., Tensor
 GROUPS = [0, 1, 2, 3, 0, 5, 6, 7, 8, 9, 10, 1, 12, 13]
 
 
-@pytest.mark.parametrize("micro_batch", [1, 3, 5, 7, 14, 100])
-def test_gradcache_gives_the_gradients_of_the_plain_step(encoder: Encoder, micro_batch: int) -> None:
-    columns, loss_of = tokens(encoder), loss_of_batch(GROUPS)
-    loss, wanted = plain_step(encoder, columns, loss_of)
-    cached_loss = gradcache.step(embedder(encoder), columns, loss_of, micro_batch)
-    found = gradients(encoder)
-    assert cached_loss.item() == pytest.approx(loss, rel=1e-6)
-    assert found.keys() == wanted.keys() and len(found) > 20
+def check_gradients(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float) -> None:
+    assert found.keys() == wanted.keys()
     scale = max(gradient.norm().item() for gradient in wanted.values())
     assert scale > 1e-3
     for name, gradient in wanted.items():
-        assert (found[name] - gradient).norm().item() <= 1e-6 * scale, name
-    whole = torch.cat([gradient.flatten() for gradient in wanted.values()])
-    difference = torch.cat([found[name].flatten() for name in wanted]) - whole
-    assert difference.norm() <= 1e-6 * whole.norm()
+        # float64 leaves no room for rounding; in float32 a parameter with small gradients is mostly rounding
+        reference = scale if gradient.dtype == torch.float32 else gradient.norm().item() + 1e-6 * scale
+        assert (found[name] - gradient).norm().item() <= tolerance * reference, name
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-6), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("micro_batch", [1, 3, 5, 7, 14, 100])
+def test_gradcache_gives_the_gradients_of_the_plain_step(
+    encoder: Encoder, micro_batch: int, dtype: torch.dtype, tolerance: float
+) -> None:
+    encoder.to(dtype)
+    columns, loss_of = tokens(encoder), loss_of_batch(GROUPS)
+    loss, wanted = plain_step(encoder, columns, loss_of)
+    cached_loss = gradcache.step(embedder(encoder), columns, loss_of, micro_batch)
+    assert cached_loss.item() == pytest.approx(loss, rel=tolerance)
+    assert len(wanted) > 20
+    check_gradients(gradients(encoder), wanted, tolerance)
 
 
 def test_gradcache_adds_to_gradients_that_are_there(encoder: Encoder) -> None:
+    encoder.double()
     columns, loss_of = tokens(encoder), loss_of_batch(GROUPS)
-    _, wanted = plain_step(encoder, columns, loss_of)
+    _, once = plain_step(encoder, columns, loss_of)
     gradcache.step(embedder(encoder), columns, loss_of, 4)
     gradcache.step(embedder(encoder), columns, loss_of, 4)
-    twice = gradients(encoder)
-    scale = max(gradient.norm().item() for gradient in wanted.values())
-    assert all((twice[name] - 2 * wanted[name]).norm().item() <= 4e-6 * scale for name in wanted)
+    check_gradients(gradients(encoder), {name: 2 * gradient for name, gradient in once.items()}, 1e-6)
 
 
 def test_gradcache_never_embeds_more_than_a_micro_batch(encoder: Encoder) -> None:

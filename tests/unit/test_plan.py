@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +155,7 @@ def test_alpha_is_the_exact_share_of_monolingual_batches(
 def test_hybrid_modes_are_shuffled(corpora: dict[str, Corpus]) -> None:
     plan = a_plan(corpora["equal"], policy="hybrid", alpha=0.5, batch=2, cross_pair="per_batch")
     modes = [plan.step(k).mode for k in range(400)]
-    changes = sum(a != b for a, b in zip(modes, modes[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(modes))
     assert 160 < changes < 240
 
 
