@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,19 @@ class Jobs:
     home: Path
     settings: list[str]
     env: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def command(self, job: str, *flags: str) -> list[str]:
         return [sys.executable, "-m", f"ray_jobs.{job}", *self.settings, *flags]
 
     def start(self, job: str, *flags: str) -> subprocess.Popen[str]:
         """Start a job in a process group of its own."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             self.command(job, *flags), cwd=self.home, env=self.env, text=True, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        self.started.append(process)
+        return process
 
     def run(self, job: str, *flags: str) -> Finished:
         """Run a job to its end."""
@@ -75,7 +79,7 @@ def suite_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def jobs(tmp_path: Path, corpus_directory: Path, encoder_directory: Path, suite_directory: Path) -> Jobs:
+def jobs(tmp_path: Path, corpus_directory: Path, encoder_directory: Path, suite_directory: Path) -> Iterator[Jobs]:
     """Jobs on made-up data with the tiny encoder, output below the test's own folder."""
     settings = {
         "output": tmp_path / "out", "model.name": encoder_directory, "data.corpus": corpus_directory, "evaluate.suites": suite_directory,
@@ -85,10 +89,24 @@ def jobs(tmp_path: Path, corpus_directory: Path, encoder_directory: Path, suite_
     flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "AWS_", "MLFLOW_"))}
     env = keep | {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
-    return Jobs(tmp_path, flags, env)
+    running = Jobs(tmp_path, flags, env)
+    yield running
+    for process in running.started:
+        end_group(process)
 
 
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End a process with everything it started."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, sign)
+            process.wait(timeout=15)
+    for pipe in (process.stdout, process.stderr):
+        if pipe:
+            pipe.close()
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 300) -> Any:
     """Poll until the condition holds and return its value."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -132,9 +150,4 @@ def background() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     yield start
     for process in reversed(started):
-        for sign in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, sign)
-                process.wait(timeout=15)
-            except (ProcessLookupError, subprocess.TimeoutExpired):
-                continue
+        end_group(process)

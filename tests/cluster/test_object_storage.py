@@ -34,7 +34,7 @@ def s3(tmp_path: Path, background: Callable[..., Any]) -> dict[str, str]:
         [WEED, "mini", f"-dir={tmp_path / 'weed'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-bucket=hybrid,mlflow", "-webdav=false",
          "-admin.ui=false", f"-s3.port={s3_port}", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}",
          "-s3.port.iceberg=0", "-s3.port.lance=0"],
-        env=os.environ | credentials, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=(tmp_path / "weed.log").open("w"),
+        env=os.environ | credentials, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     client = credentials | {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{s3_port}", "AWS_REGION": "us-east-1"}
 
@@ -74,7 +74,7 @@ def mlflow_server(tmp_path: Path, s3: dict[str, str], background: Callable[..., 
     background(
         [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
          "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}", "--artifacts-destination", "s3://mlflow/artifacts"],
-        env=env, cwd=tmp_path, stdout=(tmp_path / "mlflow.log").open("w"), stderr=subprocess.STDOUT,
+        env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
     def healthy() -> bool:

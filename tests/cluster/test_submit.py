@@ -37,12 +37,11 @@ def head(jobs: Jobs, background: Callable[..., Any]) -> dict[str, str]:
     env = jobs.env | {name: value.strip("'") for name, value in node.items()}
     env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     gcs, dashboard, agent, metrics = free_ports(4)
-    log = (jobs.home / "head.log").open("w")
     background(
         [RAY, "start", "--head", "--block", f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1",
          f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}", "--num-cpus=4",
          "--object-store-memory=200000000", f"--temp-dir={jobs.home}/r", "--disable-usage-stats"],
-        env=env, cwd=jobs.home, stdout=log, stderr=subprocess.STDOUT,
+        env=env, cwd=jobs.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     client = env | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
 
@@ -50,7 +49,7 @@ def head(jobs: Jobs, background: Callable[..., Any]) -> dict[str, str]:
         listing = subprocess.run([RAY, "job", "list"], env=client, capture_output=True, text=True, timeout=60)
         return listing.returncode == 0
 
-    wait_for(answers, f"the head: {(jobs.home / 'head.log').read_text()[-2000:]}", seconds=120)
+    wait_for(answers, "the head node", seconds=180)
     return client
 
 

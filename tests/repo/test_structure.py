@@ -52,7 +52,9 @@ print("ok")
     assert done.stdout == "ok\n", done.stderr
 
 
-@pytest.mark.parametrize("module", ["hybrid_core.trainer", "ray_jobs.study", "ray_jobs.tune", "ray_jobs.submit", "tune_spaces.spaces"])
+@pytest.mark.parametrize(
+    "module", ["hybrid_core.trainer", "ray_jobs.study", "ray_jobs.tune", "ray_jobs.submit", "tune_spaces.spaces"]
+)
 def test_importing_does_nothing(module: str, tmp_path: Path) -> None:
     program = f"""
 import os, sys, threading
@@ -64,7 +66,9 @@ print(sorted(k for k in changed if k.startswith(("RAY", "MLFLOW", "HF_", "AWS", 
     (tmp_path / "home").mkdir()  # matplotlib keeps its font list there
     (tmp_path / "here").mkdir()
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path / "home")}
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path / "here", env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path / "here", env=env, capture_output=True, text=True
+    )
     assert done.stdout.strip() == "[] False []", done.stderr
 
 

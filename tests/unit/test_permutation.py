@@ -184,6 +184,13 @@ def test_counts_are_within_one_where_blocks_end_together(weights: list[float]) -
     assert np.abs(np.bincount(option, minlength=len(weights)) - 1600 * share).max() <= 1
 
 
+def test_options_are_drawn_independently_of_each_other() -> None:
+    option, _ = exact_choice(np.arange(800), [1, 1, 1, 1], 100, derive_key("independent"))
+    first, second = option[option < 2] == 0, option[option >= 2] == 2
+    assert len(first) == len(second) == 400
+    assert 140 < (first == second).sum() < 260
+
+
 @quick
 @given(weights=weight_lists, block=st.integers(1, 60), key=keys)
 def test_a_weight_of_zero_is_never_drawn(weights: list[float], block: int, key: int) -> None:

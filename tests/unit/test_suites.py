@@ -45,7 +45,7 @@ def test_a_sample_suite_has_32_meanings_in_six_languages(name: str) -> None:
     assert (suite.name, suite.languages, suite.settings) == (name, SAMPLE_LANGUAGES, SETTINGS)
     for texts in (suite.queries, suite.passages):
         assert Counter(texts.languages) == dict.fromkeys(SAMPLE_LANGUAGES, 32)
-        assert Counter(texts.meaning_ids).values() == Counter(dict.fromkeys(texts.meaning_ids, 6)).values()
+        assert Counter(Counter(texts.meaning_ids).values()) == {6: 32}
         assert len(set(texts.ids)) == len(set(texts.texts)) == len(texts) == 192
         assert set(texts.domains) == {name.removeprefix("sample_")}
 
@@ -494,7 +494,7 @@ def test_the_relevant_sentence_of_its_language_holds_the_start_of_the_answer(nam
     for query, rows in enumerate(suite.relevant):
         if suite.queries.languages[query] == "es":
             (own,) = [suite.passages.texts[r] for r in rows if suite.passages.languages[r] == "es"]
-            assert answers[suite.queries.meaning_ids[query]][:4] in own
+            assert answers[suite.queries.meaning_ids[query]].split()[0] in own
             checked += 1
     assert checked == len(answers)
 
