@@ -34,5 +34,11 @@ BACKBONES = (
 
 
 def backbone_for(name: str) -> Backbone:
-    """The first entry whose pattern matches the model name (the last one matches everything)."""
-    return next(b for b in BACKBONES if fnmatch.fnmatchcase(name, b.pattern))
+    """The first entry whose pattern matches the model name, or the last part of both (a local copy in a directory)."""
+    short = name.rstrip("/").rsplit("/", 1)[-1]
+    matches = (
+        b
+        for b in BACKBONES
+        if fnmatch.fnmatchcase(name, b.pattern) or fnmatch.fnmatchcase(short, b.pattern.rsplit("/", 1)[-1])
+    )
+    return next(matches)

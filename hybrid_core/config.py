@@ -15,9 +15,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import yaml
+
 from hybrid_core.errors import RequestError, nearest
 
 T = TypeVar("T")
+
+
+class Unparsed(str):
+    """A value from the command line: text fields take it as it is, other fields read it as YAML."""
 
 
 def setting(
@@ -47,8 +53,18 @@ class ModelConfig:
     )
     query_prefix: str | None = setting(None, "text put before every query; unset: what the backbone was made for")
     passage_prefix: str | None = setting(None, "text put before every passage; unset: what the backbone was made for")
-    max_query_tokens: int = setting(64, "a query is cut after this many tokens", low=4, high=8192)
-    max_passage_tokens: int = setting(256, "a passage is cut after this many tokens", low=4, high=8192)
+    max_query_tokens: int | None = setting(
+        None,
+        "a query is cut after this many tokens; unset: what the model was exported with, else 64",
+        low=4,
+        high=8192,
+    )
+    max_passage_tokens: int | None = setting(
+        None,
+        "a passage is cut after this many tokens; unset: what the model was exported with, else 256",
+        low=4,
+        high=8192,
+    )
     vocabulary: str = setting(
         "full",
         "`trimmed` keeps only the tokens of the corpus and the suites (outputs for covered text are unchanged)",
@@ -277,6 +293,10 @@ def _coerced(where: str, value: Any, hint: Any) -> Any:
             return None
         raise RequestError(f"{where} needs a value")
     wanted = next(o for o in options if o is not type(None))
+    if isinstance(value, Unparsed):
+        value = _parsed(where, value, wanted, nullable=type(None) in options)
+        if value is None:
+            return None
     if typing.get_origin(wanted) is tuple:
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
@@ -292,6 +312,15 @@ def _coerced(where: str, value: Any, hint: Any) -> Any:
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         raise RequestError(f"{where}={value!r} must be of type {wanted.__name__}")
     return value
+
+
+def _parsed(where: str, raw: Unparsed, wanted: Any, *, nullable: bool) -> Any:
+    if wanted is str or typing.get_origin(wanted) is tuple:
+        return None if nullable and raw in ("null", "~") else str(raw).strip("[]") if wanted is not str else str(raw)
+    try:
+        return yaml.safe_load(raw) if raw else ""
+    except yaml.YAMLError as error:
+        raise RequestError(f"{where}={str(raw)!r} is not a value in YAML: {error}") from error
 
 
 def as_dict(config: Any) -> dict[str, Any]:

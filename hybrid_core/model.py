@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from hybrid_core.backbones import backbone_for
 from hybrid_core.config import ModelConfig
 from hybrid_core.errors import RequestError
 from hybrid_core.packaged import packaged_directory
-from hybrid_core.storage import is_remote, local_directory
+from hybrid_core.storage import MARKER, is_remote, local_directory
 from hybrid_core.vocabulary import trim
 
 Kind = Literal["query", "passage"]
 _ENCODER_FILE = "hybrid_encoder.json"
+DEFAULT_QUERY_TOKENS, DEFAULT_PASSAGE_TOKENS = 64, 256
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def load_encoder(config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | N
     settings = _settings(config, source)
     if settings.pooling != "pooler" and getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None
-    _check_lengths(config, backbone)
+    _check_lengths(settings, config.name, backbone)
     if config.layers is not None:
         _keep_layers(backbone, config.layers)
     if config.vocabulary == "trimmed":
@@ -124,6 +126,37 @@ def load_encoder(config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | N
 def exported_model(config: ModelConfig, location: str) -> ModelConfig:
     """The config that loads an exported encoder: trimming and layer cuts are already in its files."""
     return dataclasses.replace(config, name=location, vocabulary="full", layers=None)
+
+
+def model_fingerprint(name: str) -> str:
+    """Identity of a model's content: hashes of the files of a local or sealed directory, else the name itself."""
+    source = Path(_source(name))
+    if not source.is_dir():
+        return name
+    marker = source / MARKER
+    if marker.exists():
+        return hashlib.sha256(marker.read_bytes()).hexdigest()
+    hasher = hashlib.sha256()
+    for file in sorted(f for f in source.rglob("*") if f.suffix in (".json", ".safetensors", ".txt", ".model", ".bin")):
+        hasher.update(str(file.relative_to(source)).encode())
+        with file.open("rb") as stream:
+            hasher.update(hashlib.file_digest(stream, "sha256").digest())
+    return hasher.hexdigest()
+
+
+def require_peft() -> Any:
+    """The package behind LoRA.
+
+    Raises:
+        RequestError: it is not installed.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise RequestError(
+            "model.lora_rank needs the package peft; remedy: pip install 'hybrid-batches[lora]'"
+        ) from error
+    return peft
 
 
 def _source(name: str) -> str:
@@ -155,31 +188,43 @@ def _pretrained(name: str, source: str) -> tuple[Any, PreTrainedTokenizerFast]:
 
 
 def _settings(config: ModelConfig, source: str) -> EncoderSettings:
-    """Config first, then what an exported model remembers, then the registry."""
-    exported = Path(source) / _ENCODER_FILE
-    known = json.loads(exported.read_text()) if exported.exists() else {}
+    """Config first, then what the model's own files say, then the registry."""
     backbone = backbone_for(config.name)
-    return EncoderSettings(
-        pooling=config.pooling or known.get("pooling", backbone.pooling),
-        query_prefix=known.get("query_prefix", backbone.query_prefix)
-        if config.query_prefix is None
-        else config.query_prefix,
-        passage_prefix=known.get("passage_prefix", backbone.passage_prefix)
-        if config.passage_prefix is None
-        else config.passage_prefix,
-        max_query_tokens=config.max_query_tokens,
-        max_passage_tokens=config.max_passage_tokens,
-    )
+    known: dict[str, Any] = {
+        "pooling": backbone.pooling,
+        "query_prefix": backbone.query_prefix,
+        "passage_prefix": backbone.passage_prefix,
+        "max_query_tokens": DEFAULT_QUERY_TOKENS,
+        "max_passage_tokens": DEFAULT_PASSAGE_TOKENS,
+    }
+    known |= _remembered(Path(source))
+    known |= {field: value for field in known if (value := getattr(config, field)) is not None}
+    return EncoderSettings(**known)
 
 
-def _check_lengths(config: ModelConfig, backbone: Any) -> None:
+def _remembered(source: Path) -> dict[str, Any]:
+    """What the files of a model directory say: our own, else those of sentence-transformers."""
+    if (source / _ENCODER_FILE).exists():
+        return dict(json.loads((source / _ENCODER_FILE).read_text()))
+    found: dict[str, Any] = {}
+    if (source / "1_Pooling" / "config.json").exists():
+        mean = json.loads((source / "1_Pooling" / "config.json").read_text()).get("pooling_mode_mean_tokens")
+        dense = any("Dense" in m["type"] for m in json.loads((source / "modules.json").read_text()))
+        found["pooling"] = "mean" if mean else "pooler" if dense else "cls"
+    if (source / "config_sentence_transformers.json").exists():
+        prompts = json.loads((source / "config_sentence_transformers.json").read_text()).get("prompts") or {}
+        found |= {f"{kind}_prefix": prompts[kind] for kind in ("query", "passage") if prompts.get(kind)}
+    return found
+
+
+def _check_lengths(settings: EncoderSettings, name: str, backbone: Any) -> None:
     # RoBERTa-style models count positions from padding_idx + 1, so two fewer tokens fit than there are rows.
     offset = backbone.config.pad_token_id + 1 if "roberta" in backbone.config.model_type else 0
     room = backbone.config.max_position_embeddings - offset
     for field in ("max_query_tokens", "max_passage_tokens"):
-        if getattr(config, field) > room:
+        if getattr(settings, field) > room:
             raise RequestError(
-                f"model.{field}={getattr(config, field)} is more than the {room} positions of {config.name!r}; lower it"
+                f"model.{field}={getattr(settings, field)} is more than the {room} positions of {name!r}; lower it"
             )
 
 
@@ -192,12 +237,7 @@ def _keep_layers(backbone: Any, count: int) -> None:
 
 
 def _with_lora(backbone: Any, rank: int, seed: int) -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        raise RequestError(
-            "model.lora_rank needs the package peft; remedy: pip install 'hybrid-batches[lora]'"
-        ) from error
+    peft = require_peft()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return peft.get_peft_model(
@@ -257,5 +297,5 @@ def _sentence_transformers_files(encoder: Encoder, directory: Path) -> dict[str,
         "prompts": {"query": s.query_prefix, "passage": s.passage_prefix, "document": s.passage_prefix},
         "similarity_fn_name": "cosine",
     }
-    files[_ENCODER_FILE] = {"pooling": s.pooling, "query_prefix": s.query_prefix, "passage_prefix": s.passage_prefix}
+    files[_ENCODER_FILE] = dataclasses.asdict(s)
     return files

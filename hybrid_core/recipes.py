@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from hybrid_core.config import Config, build
+from hybrid_core.config import Config, Unparsed, build
 from hybrid_core.errors import RequestError, nearest
 
 Values = dict[str, Any]
@@ -27,6 +27,7 @@ def quickstart() -> Values:
     return {
         "output": "runs/quickstart",
         "model": {"vocabulary": "trimmed", "freeze_embeddings": True, "max_query_tokens": 48, "max_passage_tokens": 96},
+        "plan": {"block": 12},
         "train": {"steps": 24, "global_batch": 16, "learning_rate": 5e-5, "workers": 2, "precision": "bfloat16",
                   "log_every": 4, "checkpoint_every": 12},
         "encode": {"actors": 1, "threads": 2, "precision": "bfloat16"},
@@ -40,6 +41,8 @@ def squad_parallel() -> Values:
         "output": "runs/squad_parallel",
         "data": {"corpus": "runs/squad_parallel/corpus"},
         "model": {"vocabulary": "trimmed", "freeze_embeddings": True, "max_query_tokens": 48, "max_passage_tokens": 96},
+        "plan": {"block": 20},
+        "prepare": {"exclude": ["xquad_r", "mlqa_r"], "licence": "CC BY-SA 4.0"},
         "train": {"steps": 100, "global_batch": 32, "learning_rate": 5e-5, "workers": 2, "precision": "bfloat16",
                   "log_every": 10, "checkpoint_every": 25},
         "encode": {"actors": 1, "threads": 2, "precision": "bfloat16"},
@@ -79,13 +82,16 @@ RECIPES: Mapping[str, Callable[[], Values]] = {
 }
 
 
-def load_config(recipe: str = "default", file: str | None = None, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    recipe: str = "default", file: str | None = None, overrides: Sequence[str] = (), *, under_file: Sequence[str] = ()
+) -> Config:
     """Resolve a request.
 
     Args:
         recipe: name of a built-in recipe.
         file: YAML file with the same tree as the config.
         overrides: `path.to.field=value`, values in YAML syntax.
+        under_file: overrides of the recipe that file and `overrides` win over (those of a search space).
 
     Raises:
         RequestError: unknown recipe or key (the nearest is named), broken YAML, a value outside its range.
@@ -93,6 +99,8 @@ def load_config(recipe: str = "default", file: str | None = None, overrides: Seq
     if recipe not in RECIPES:
         raise RequestError(f"unknown recipe {recipe!r}{nearest(recipe, RECIPES)}")
     values = RECIPES[recipe]()
+    for override in under_file:
+        values = merged(values, _parse_override(override))
     if file:
         values = merged(values, _read_yaml(Path(file)))
     for override in overrides:
@@ -110,10 +118,10 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Values:
 
 
 def _read_yaml(file: Path) -> Values:
+    if not file.is_file():
+        raise RequestError(f"--config {file} does not exist or is not a file")
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RequestError(f"--config {file} does not exist") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RequestError(f"--config {file} is not YAML: {error}") from error
     if not isinstance(values, dict):
@@ -125,11 +133,7 @@ def _parse_override(text: str) -> Values:
     path, equals, raw = text.partition("=")
     if not equals or not path:
         raise RequestError(f"--set {text!r} is not path.to.field=value")
-    try:
-        value: Any = yaml.safe_load(raw) if raw else ""
-    except yaml.YAMLError as error:
-        raise RequestError(f"--set {text!r}: the value is not YAML: {error}") from error
-    return nested(path, value)
+    return nested(path, Unparsed(raw))
 
 
 def nested(path: str, value: Any) -> Values:

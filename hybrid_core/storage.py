@@ -25,6 +25,13 @@ from hybrid_core.errors import RequestError
 MARKER = "complete.json"
 
 
+def cache_directory() -> Path:
+    """Where converted models and fetched directories are kept: HYBRID_CACHE, else hybrid-batches in the user's cache."""
+    if "HYBRID_CACHE" in os.environ:
+        return Path(os.environ["HYBRID_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hybrid-batches"
+
+
 def is_remote(uri: str) -> bool:
     """True for `s3://...`, False for anything on this machine's file system."""
     scheme = urlparse(uri).scheme
@@ -150,14 +157,39 @@ def _sha256(file: Path) -> str:
 
 
 def upload_directory(local: Path, uri: str) -> None:
-    """Copy a sealed directory to a URI, marker last. A directory already there under that name is replaced."""
+    """Put a sealed directory at a URI, marker last. A sealed directory already there is replaced, anything else is not.
+
+    Raises:
+        RequestError: the place holds files that are not a sealed directory of ours.
+    """
     fs, path = filesystem(uri)
-    if fs.get_file_info(path).type == pafs.FileType.Directory:
-        fs.delete_dir(path)
+    present = fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+    if any(f.type == pafs.FileType.File for f in present) and not _replaceable(uri, path, present):
+        raise RequestError(f"{uri} holds files that are not ours (no {MARKER}); choose another output or remove them")
+    if is_remote(uri):
+        _upload(local, fs, path)
+        return
+    target, scratch = Path(path), Path(f"{path}.{uuid.uuid4().hex[:8]}.part")
+    shutil.copytree(local, scratch)
+    if target.exists():
+        shutil.rmtree(target)
+    scratch.rename(target)
+
+
+def _replaceable(uri: str, path: str, present: list[pafs.FileInfo]) -> bool:
+    """Whether every file below the path belongs to a sealed directory (or to one that was cut short by us in a bucket)."""
+    if not exists(join(uri, MARKER)):
+        return False
+    known = set(read_json(join(uri, MARKER)).get("files", ())) | {MARKER}
+    return all(f.path.removeprefix(path).lstrip("/") in known for f in present if f.type == pafs.FileType.File)
+
+
+def _upload(local: Path, fs: pafs.FileSystem, path: str) -> None:
+    """Copy file by file; the old marker goes first and the new one comes last, so that a reader never sees a mixture."""
+    if fs.get_file_info(f"{path}/{MARKER}").type == pafs.FileType.File:
+        fs.delete_file(f"{path}/{MARKER}")
     names = [str(f.relative_to(local)) for f in sorted(local.rglob("*")) if f.is_file()]
     for name in sorted(names, key=lambda n: n == MARKER):
-        if not is_remote(uri):
-            (Path(path) / name).parent.mkdir(parents=True, exist_ok=True)
         pafs.copy_files(
             str(local / name), f"{path}/{name}", source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs
         )
@@ -175,7 +207,7 @@ def local_directory(uri: str) -> Path:
         raise RequestError(f"{uri} holds no complete directory ({MARKER} is missing)")
     marker = read_bytes(join(uri, MARKER))
     key = hashlib.sha256(uri.encode() + marker).hexdigest()[:24]
-    target = Path(os.environ.get("HYBRID_CACHE", tempfile.gettempdir())) / "hybrid-fetched" / key
+    target = cache_directory() / "fetched" / key
     if not (target / MARKER).exists():
         _fetch(uri, list(json.loads(marker)["files"]), marker, target)
     return target

@@ -7,13 +7,15 @@ continues its runs instead of making new ones. Everything written during trainin
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
+import re
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,13 +95,30 @@ class Run:
             (Path(scratch) / name).write_bytes(content)
             self.log_file(Path(scratch) / name, folder)
 
-    def log_table(self, rows: list[dict[str, Any]], name: str) -> None:
-        """Store a table that the UI shows and compares across runs."""
-        columns = {key: [row.get(key) for row in rows] for key in rows[0]}
-        self._client.log_table(self.id, columns, name)
+    def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        """Store a table that the UI shows and compares across runs; one of that name is replaced."""
+        if rows:
+            columns = list(rows[0])
+            table = {"columns": columns, "data": [[row.get(column) for column in columns] for row in rows]}
+            self._client.log_dict(self.id, table, name)
+            listed = [{"path": name, "type": "table"}]
+            self._client.set_tag(self.id, "mlflow.loggedArtifacts", json.dumps(self._tables(listed)))
 
-    def log_model(self, directory: Path) -> str:
-        """Store an exported encoder as a logged model, loadable with mlflow.pyfunc and as a sentence-transformers folder."""
+    def _tables(self, added: list[dict[str, str]]) -> list[dict[str, str]]:
+        known: list[dict[str, str]] = json.loads(
+            self._client.get_run(self.id).data.tags.get("mlflow.loggedArtifacts", "[]")
+        )
+        return known + [entry for entry in added if entry not in known]
+
+    def log_model(self, directory: Path, source: str) -> None:
+        """Store an exported encoder once as a logged model, loadable with mlflow.pyfunc.
+
+        Args:
+            directory: local files of the encoder.
+            source: its address, the identity by which a second call is recognised.
+        """
+        if self._client.get_run(self.id).data.tags.get("hybrid.logged_model_source") == source:
+            return
         mlflow.set_tracking_uri(self.place.tracking_uri)
         with mlflow.start_run(run_id=self.id), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*input example was not provided.*")
@@ -111,7 +130,7 @@ class Run:
                 signature=infer_signature(["text"], np.zeros((1, 1), np.float32), params={"kind": "query"}),
                 pip_requirements=["torch==2.13.0", "transformers>=5.20,<6", "pyarrow", "pyyaml"],
             )
-        return str(info.model_uri)
+        self.set_tags({"hybrid.logged_model": str(info.model_uri), "hybrid.logged_model_source": source})
 
     def finish(self, status: str = "FINISHED") -> None:
         """Close the run."""
@@ -143,7 +162,7 @@ def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None)
         experiment = _experiment(client, place)
     except (MlflowException, OSError) as error:
         raise RequestError(
-            f"MLFLOW_TRACKING_URI={place.tracking_uri!r} does not answer: {str(error).splitlines()[0]}"
+            f"MLFLOW_TRACKING_URI={redacted(place.tracking_uri)!r} does not answer: {redacted(str(error).splitlines()[0])}"
         ) from error
     key = f"{kind}:{name}:{config_hash(config)}:{parent.id if parent else ''}"
     found = client.search_runs([experiment], f"tags.`{_KEY}` = '{key}'", max_results=1)
@@ -156,6 +175,11 @@ def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None)
     run = Run(place, client.create_run(experiment, tags=tags, run_name=name).info.run_id)
     run.log_params(flat(config))
     return run
+
+
+def redacted(uri: str) -> str:
+    """A tracking URI without its password, for people, logs and reports."""
+    return re.sub(r"//[^/@]*@", "//***@", uri)
 
 
 def _experiment(client: MlflowClient, place: Place) -> str:
@@ -184,7 +208,7 @@ def resolve_model(name: str, config: Config) -> str:
         return join(str(mlflow.artifacts.download_artifacts(name)).rstrip("/"), "artifacts", "encoder")
     except (MlflowException, OSError) as error:
         raise RequestError(
-            f"model.name={name!r} is not in MLflow at {Place.of(config).tracking_uri}: {str(error).splitlines()[0]}"
+            f"model.name={name!r} is not in MLflow at {redacted(Place.of(config).tracking_uri)}: {str(error).splitlines()[0]}"
         ) from error
 
 
@@ -222,7 +246,7 @@ def ui_command(config: Config, port: int) -> list[str]:
     place = Place.of(config)
     if not place.tracking_uri.startswith("sqlite:"):
         raise RequestError(
-            f"MLFLOW_TRACKING_URI={place.tracking_uri!r} is a server with a UI of its own; open that address in a browser"
+            f"MLFLOW_TRACKING_URI={redacted(place.tracking_uri)!r} is a server with a UI of its own; open that address in a browser"
         )
     return [
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place.tracking_uri, "--artifacts-destination",

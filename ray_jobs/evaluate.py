@@ -6,16 +6,14 @@ import argparse
 import sys
 import time
 
-from hybrid_core import storage
 from hybrid_core.comparison import compare
 from hybrid_core.config import Config
-from hybrid_core.storage import absolute
 from hybrid_core.summary import label, language_means, setting_means
 from ray_jobs import _tracking
-from ray_jobs._ray.cluster import connect, disconnect
+from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
-from ray_jobs.publish import describe_run, publish_comparison
-from ray_jobs.steps import evaluate_model, prepare_base, suites_of
+from ray_jobs.publish import describe_evaluation, publish_comparison
+from ray_jobs.steps import check_output, connect_for, evaluate_model, prepare_base, suites_of
 
 _SHOWN = {
     "mono": ("mAP", "R_1"),
@@ -28,9 +26,9 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Encode and score `model.name` on all suites."""
     started = time.monotonic()
     suites = suites_of(config)
-    storage.check_writable(absolute(config.output), "output")
+    check_output(config)
     base = prepare_base(config, suites, with_corpus=False)
-    connect(config.encode.actors + 1)
+    connect_for(config)
     try:
         with _tracking.recording(
             config, f"evaluate {config.model.name.rstrip('/').rsplit('/', 1)[-1]}", kind="evaluate"
@@ -41,7 +39,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             tracked.log_metrics(0, {n: v for e in evaluations.values() for n, v in language_means(e).items()})
             _tracking.log_scores(tracked, evaluations)
             comparison = compare({"model": evaluations}, config.evaluate, in_domain=suites[0].name, seed=config.seed)
-            comparison["run"] = describe_run("evaluate", config, args, suites) | {
+            comparison["run"] = describe_evaluation("evaluate", config, args, suites) | {
                 "seconds": {"total": time.monotonic() - started}
             }
             outputs = publish_comparison(comparison, config, tracked)

@@ -16,13 +16,14 @@ from hybrid_core.data.readers import read_pairs
 from hybrid_core.data.suites import load_suites
 from hybrid_core.storage import absolute, join
 from ray_jobs.cli import Job, Outcome, main
+from ray_jobs.steps import check_output
 
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Read, clean, count, write `<output>/corpus`."""
+    check_output(config)
     prepared = _prepare(config)
     target = join(absolute(config.output), "corpus")
-    storage.check_writable(absolute(config.output), "output")
     with tempfile.TemporaryDirectory() as scratch:
         write_corpus(
             Path(scratch),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import shlex
 import tempfile
 from collections.abc import Sequence
@@ -15,13 +16,12 @@ from typing import Any
 
 from hybrid_core import storage
 from hybrid_core.config import Config, config_hash
-from hybrid_core.data.corpus import Corpus
 from hybrid_core.data.suites import Suite
 from hybrid_core.report import figures
 from hybrid_core.report.page import markdown_table, render
 from hybrid_core.storage import absolute, join
 from ray_jobs import _tracking
-from ray_jobs.steps import corpus_uri
+from ray_jobs.steps import open_corpus
 
 
 def publish_comparison(comparison: dict[str, Any], config: Config, run: _tracking.Run) -> dict[str, str]:
@@ -42,12 +42,15 @@ def publish_comparison(comparison: dict[str, Any], config: Config, run: _trackin
             figure.savefig(Path(scratch) / name, dpi=140)
             run.log_file(Path(scratch) / name, "pictures")
     run.log_table(comparison["levels"], "tables/levels.json")
-    if comparison["differences"]:
-        run.log_table(comparison["differences"], "tables/differences.json")
-    run.log_metrics(
-        0, {f"{r['suite']}/{r['setting']}/{r['metric']}/arm/{r['arm']}": r["value"] for r in comparison["levels"]}
-    )
+    run.log_table(comparison["differences"], "tables/differences.json")
+    run.log_metrics(0, {level_name(row): row["value"] for row in comparison["levels"]})
     return {"report": join(folder, "report.html"), "results": join(folder, "report.json")}
+
+
+def level_name(row: dict[str, Any]) -> str:
+    """`arm/suite/setting/metric`, in the characters MLflow allows (no = and @)."""
+    arm = re.sub(r"[^\w.\- ]", "_", row["arm"])
+    return f"{arm}/{row['suite']}/{row['setting']}/{row['metric']}"
 
 
 def publish_alpha_curves(
@@ -87,29 +90,48 @@ def _pictures(comparison: dict[str, Any]) -> dict[str, Any]:
     return pictures
 
 
-def describe_run(job: str, config: Config, args: argparse.Namespace, suites: Sequence[Suite]) -> dict[str, Any]:
-    """What was run, for the report."""
-    corpus = Corpus.open(corpus_uri(config), config.data.languages)
+def describe_evaluation(job: str, config: Config, args: argparse.Namespace, suites: Sequence[Suite]) -> dict[str, Any]:
+    """What was run, for the report of a job that trains nothing."""
     return {
-        "title": f"{job.capitalize()} {args.recipe}",
+        "title": f"{job.capitalize()} {config.model.name if job == 'evaluate' else args.recipe}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": f"python -m ray_jobs.{job} {flags_of(args)}",
         "config_hash": config_hash(config),
         "model": config.model.name,
+        "versions": {name: version(name) for name in ("ray", "torch", "transformers", "mlflow")},
+        "tracking": _tracking.redacted(_tracking.Place.of(config).tracking_uri),
+        "suites": {s.name: {"licence": s.licence, "source": s.source} for s in suites},
+        "top_k": config.evaluate.top_k,
+    }
+
+
+def describe_training(
+    job: str, config: Config, args: argparse.Namespace, suites: Sequence[Suite], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """What was run, for the report of a job that trains."""
+    corpus = open_corpus(config)
+    excluded = corpus.manifest["report"].get("excluded_suites", {})
+    return describe_evaluation(job, config, args, suites) | {
         "corpus": {
-            "name": config.data.corpus, "fingerprint": corpus.fingerprint, "rows": corpus.manifest["rows"],
-            "meanings": corpus.manifest["meanings"], "licence": corpus.manifest["licence"],
+            "name": config.data.corpus,
+            "fingerprint": corpus.fingerprint,
+            "rows": corpus.manifest["rows"],
+            "meanings": corpus.manifest["meanings"],
+            "licence": corpus.manifest["licence"],
             "languages": {lang: corpus.rows_of(lang)[1] - corpus.rows_of(lang)[0] for lang in corpus.languages},
         },
-        "versions": {name: version(name) for name in ("ray", "torch", "transformers", "mlflow")},
-        "steps": config.train.steps, "global_batch": config.train.global_batch, "workers": config.train.workers, "seed": config.seed,
-        "tracking": _tracking.Place.of(config).tracking_uri,
-        "suites": {s.name: {"licence": s.licence, "source": s.source} for s in suites},
-    }  # fmt: skip
+        "unchecked_suites": [s.name for s in suites if s.name not in excluded and not s.name.startswith("sample_")],
+        "steps": config.train.steps,
+        "global_batch": config.train.global_batch,
+        "workers": config.train.workers,
+        "seed": seeds[0] if len(seeds) == 1 else None,
+        "seeds": list(seeds),
+    }
 
 
 def flags_of(args: argparse.Namespace) -> str:
     """The flags a job was started with."""
-    parts = ["--recipe", args.recipe] if args.recipe != "default" else []
+    parts = ["--space", args.space] if hasattr(args, "space") else []
+    parts += ["--recipe", args.recipe] if args.recipe != "default" else []
     parts += ["--config", args.config] if args.config else []
     return shlex.join(parts + [p for text in args.set for p in ("--set", text)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tempfile
 import time
@@ -16,18 +17,49 @@ import pyarrow.parquet as pq
 from hybrid_core import storage
 from hybrid_core.config import Config, as_dict, build, digest
 from hybrid_core.data.corpus import Corpus
-from hybrid_core.data.sample import sample_corpus
+from hybrid_core.data.sample import corpus_location
 from hybrid_core.data.suites import Suite, load_suites
+from hybrid_core.errors import RequestError
 from hybrid_core.evaluate import Evaluation, evaluate
-from hybrid_core.model import export, load_encoder
+from hybrid_core.model import export, load_encoder, model_fingerprint, require_peft
 from hybrid_core.plan import BatchPlan
-from hybrid_core.storage import absolute, join
+from hybrid_core.storage import absolute, is_remote, join
 from ray_jobs import _tracking
+from ray_jobs._ray.cluster import connect
+
+_DECIDES_THE_WEIGHTS = (
+    "steps", "global_batch", "learning_rate", "weight_decay", "warmup", "schedule", "temperature", "clip_norm", "precision",
+)  # fmt: skip
+"""Training fields a model's identity depends on. Others (workers, checkpoints, logging) may change between resumptions."""
 
 
-def corpus_uri(config: Config) -> str:
-    """Where the training corpus lies; the built-in one is written to the cache on first use."""
-    return sample_corpus() if config.data.corpus == "sample" else absolute(config.data.corpus)
+def open_corpus(config: Config) -> Corpus:
+    """The training corpus in the languages of the request."""
+    return Corpus.open(corpus_location(config.data.corpus), config.data.languages)
+
+
+def check_output(config: Config) -> None:
+    """Refuse an output that cannot be written, or that a submitted job would lose when Ray removes its package.
+
+    Raises:
+        RequestError: names the address and the remedy.
+    """
+    if os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        if not is_remote(config.output) and not config.output.startswith("/"):
+            raise RequestError(
+                f"output={config.output!r} is relative: in a submitted job it lies in a package that Ray removes; use s3:// or /path"
+            )
+        if is_remote(config.output) and not os.environ.get("MLFLOW_TRACKING_URI"):
+            raise RequestError(
+                "a submitted job with remote output needs MLFLOW_TRACKING_URI: its runs would lie on the node that ran the driver"
+            )
+    storage.check_writable(absolute(config.output), "output")
+
+
+def connect_for(config: Config) -> None:
+    """Join or start a cluster with room for the request's workers and actors."""
+    gpus = max(config.train.workers * config.train.use_gpu, config.encode.actors * config.encode.use_gpu)
+    connect(config.train.workers + config.encode.actors + 1, gpus)
 
 
 def suites_of(config: Config) -> list[Suite]:
@@ -37,8 +69,7 @@ def suites_of(config: Config) -> list[Suite]:
 
 def check_plan(config: Config) -> BatchPlan:
     """Open the corpus and build the plan on the driver, so that a request that cannot be trained is refused at once."""
-    corpus = Corpus.open(corpus_uri(config), config.data.languages)
-    return BatchPlan(corpus, config.plan, seed=config.seed, global_batch=config.train.global_batch)
+    return BatchPlan(open_corpus(config), config.plan, seed=config.seed, global_batch=config.train.global_batch)
 
 
 def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) -> str:
@@ -47,14 +78,18 @@ def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) 
     A trimmed vocabulary covers the suites and, if `with_corpus`, the training corpus.
     """
     model = as_dict(config.model) | {"freeze_embeddings": False, "lora_rank": 0}
+    model["name"] = _tracking.resolve_model(config.model.name, config)
     trimmed = config.model.vocabulary == "trimmed"
-    corpus = Corpus.open(corpus_uri(config), config.data.languages) if trimmed and with_corpus else None
-    covered = [corpus.fingerprint if corpus else "", *sorted(s.fingerprint for s in suites)] if trimmed else []
-    target = join(absolute(config.output), "models", f"base-{digest([model, covered])}")
+    corpus = open_corpus(config) if trimmed and with_corpus else None
+    covered = [s.fingerprint for s in suites] + ([corpus.fingerprint, *corpus.languages] if corpus else [])
+    identity = [model, model_fingerprint(model["name"]), sorted(covered) if trimmed else []]
+    target = join(absolute(config.output), "models", f"base-{digest(identity)}")
     if storage.exists(join(target, storage.MARKER)):
         return target
-    shaped = build(type(config.model), model | {"name": _tracking.resolve_model(config.model.name, config)})
+    shaped = build(type(config.model), model)
     encoder = load_encoder(shaped, seed=config.seed, texts=_all_texts(corpus, suites))
+    if config.model.lora_rank:
+        require_peft()  # here, not in a worker
     scratch = Path(tempfile.mkdtemp())
     try:
         export(encoder, scratch)
@@ -80,19 +115,14 @@ def train_arm(
     from ray_jobs._ray.training import TrainRequest, train
 
     plan = check_plan(config)
-    identity = digest(
-        [
-            storage.read_json(join(base, storage.MARKER))["files"],
-            as_dict(config.train),
-            as_dict(config.model),
-            plan.hash,
-        ]
-    )
+    settings = {field: getattr(config.train, field) for field in _DECIDES_THE_WEIGHTS}
+    weights = storage.read_json(join(base, storage.MARKER))["files"]
+    identity = digest([weights, settings, as_dict(config.model), plan.hash])
     target = join(absolute(config.output), "models", f"{name}-{identity}")
     run.set_tags({"hybrid.plan_hash": plan.hash, "hybrid.model": target})
     if not storage.exists(join(target, storage.MARKER)):
         evaluated = tuple(suites) if config.train.evaluate_every else ()
-        request = TrainRequest(config, base, corpus_uri(config), target, f"{name}-{identity}", evaluated)
+        request = TrainRequest(config, base, target, f"{name}-{identity}", evaluated)
         train(request, _Progress(run, name, config.train.steps), inside_tune=inside_tune)
     return target
 

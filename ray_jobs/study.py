@@ -14,13 +14,15 @@ from hybrid_core.config import Config, PlanConfig
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError, nearest
 from hybrid_core.evaluate import Evaluation
+from hybrid_core.report.answer import short_answer
+from hybrid_core.report.text import terminal_table
 from hybrid_core.storage import absolute
 from hybrid_core.summary import language_means, setting_means
 from ray_jobs import _tracking
-from ray_jobs._ray.cluster import connect, disconnect
+from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
-from ray_jobs.publish import describe_run, flags_of, publish_comparison
-from ray_jobs.steps import check_plan, evaluate_model, prepare_base, suites_of, train_arm
+from ray_jobs.publish import describe_training, flags_of, publish_comparison
+from ray_jobs.steps import check_output, check_plan, connect_for, evaluate_model, prepare_base, suites_of, train_arm
 
 _POLICIES = ("mono", "cross", "hybrid", "x_x")
 
@@ -53,7 +55,6 @@ def check(config: Config) -> list[Suite]:
     for arm in config.study.arms:
         if arm != "base":
             check_plan(arm_config(config, arm))
-    storage.check_writable(absolute(config.output), "output")
     return suites
 
 
@@ -61,8 +62,9 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Train, evaluate, compare, publish."""
     started = time.monotonic()
     suites = check(config)
+    check_output(config)
     base = prepare_base(config, suites, with_corpus=True)
-    connect(config.train.workers + config.encode.actors + 1)
+    connect_for(config)
     try:
         with _tracking.recording(config, f"study {args.recipe}", kind="study") as parent:
             evaluations: dict[str, dict[str, Evaluation]] = {}
@@ -77,11 +79,15 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             in_domain = config.study.in_domain or suites[0].name
             comparison = compare(evaluations, config.evaluate, in_domain=in_domain, seed=config.seed)
             seconds["total"] = time.monotonic() - started
-            comparison["run"] = describe_run("study", config, args, suites) | {"seconds": seconds, "plans": plans}
+            comparison["run"] = describe_training("study", config, args, suites, [config.seed]) | {
+                "seconds": seconds,
+                "plans": plans,
+            }
             outputs = publish_comparison(comparison, config, parent)
     finally:
         disconnect()
     metrics = {f"{r['arm']}/{r['suite']}/{r['setting']}/{r['metric']}": r["value"] for r in comparison["levels"]}
+    print(f"\n{terminal_table(comparison)}\n\n" + "\n".join(f"- {line}" for line in short_answer(comparison)))
     print(f"\nreport: {outputs['report']}\nMLflow: python -m ray_jobs.ui {flags_of(args)}")
     return Outcome(outputs, metrics, parent.id)
 
@@ -102,7 +108,7 @@ def _run_arm(
             run.log_metrics(config.train.steps, setting_means(evaluation) | language_means(evaluation))
         _tracking.log_scores(run, evaluations)
         if arm != "base":
-            run.log_model(storage.local_directory(model))
+            run.log_model(storage.local_directory(model), model)
     return evaluations, plan_hash
 
 

@@ -60,13 +60,18 @@ def submit(job: str, flags: Sequence[str]) -> bool:
     size = package_size(root)
     if size > LARGEST_PACKAGE:
         raise RequestError(
-            f"the package {root} has {size:,} bytes, more than {LARGEST_PACKAGE:,}; move data out of it or name it in .gitignore"
+            f"the package {root} has {size:,} bytes, more than {LARGEST_PACKAGE:,}; move data out of it, or add it to EXCLUDED"
         )
     print(f"package: {root}, {size:,} bytes")
     from ray_jobs._ray.submission import submit as submit_entrypoint
 
     entrypoint = shlex.join(["python", "-m", f"ray_jobs.{job}", *flags])
     passed = {name: os.environ[name] for name in environment.PASSED_BY_NAME if name in os.environ}
+    if "@" in passed.get("MLFLOW_TRACKING_URI", ""):
+        del passed["MLFLOW_TRACKING_URI"]
+        print(
+            "MLFLOW_TRACKING_URI holds a password and does not travel with the job; set it in the environment of the nodes"
+        )
     submission, succeeded = submit_entrypoint(address, entrypoint, working_dir=root, env_vars=passed, excludes=EXCLUDED)
     print(f"{submission}: {'succeeded' if succeeded else 'failed'}")
     return succeeded

@@ -7,26 +7,25 @@ import sys
 
 from hybrid_core import storage
 from hybrid_core.config import Config
-from hybrid_core.data.corpus import Corpus
 from hybrid_core.plan import BatchPlan
 from hybrid_core.storage import absolute
 from ray_jobs import _tracking
-from ray_jobs._ray.cluster import connect, disconnect
+from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
-from ray_jobs.steps import check_plan, corpus_uri, prepare_base, suites_of, train_arm
+from ray_jobs.steps import check_output, check_plan, connect_for, open_corpus, prepare_base, suites_of, train_arm
 
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Train one model; suites are only used to cover a trimmed vocabulary and to validate during training."""
     plan = check_plan(config)
     suites = suites_of(config) if _needs_suites(config) else []
-    storage.check_writable(absolute(config.output), "output")
+    check_output(config)
     base = prepare_base(config, suites, with_corpus=True)
-    connect(config.train.workers + 1)
+    connect_for(config)
     try:
         with _tracking.recording(config, f"train {config.plan.policy}", kind="train") as tracked:
             model = train_arm(config, base, tracked, config.plan.policy, suites)
-            tracked.log_model(storage.local_directory(model))
+            tracked.log_model(storage.local_directory(model), model)
     finally:
         disconnect()
     print(f"model: {model}\nplan:  {plan.hash}")
@@ -40,7 +39,7 @@ def _needs_suites(config: Config) -> bool:
 def describe(config: Config, args: argparse.Namespace) -> str:
     """What a run would do, with the first batches."""
     plan: BatchPlan = check_plan(config)
-    corpus = Corpus.open(corpus_uri(config), config.data.languages)
+    corpus = open_corpus(config)
     lines = [f"plan hash: {plan.hash} (alpha {plan.alpha}, corpus {corpus.fingerprint})"]
     for number in range(min(5, config.train.steps)):
         step = plan.step(number)

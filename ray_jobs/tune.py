@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybrid_core import storage
 from hybrid_core.comparison import compare, mean_over_seeds
 from hybrid_core.config import Config, as_dict, build, config_hash
 from hybrid_core.data.suites import Suite
@@ -19,10 +18,10 @@ from hybrid_core.recipes import load_config, merged, nested
 from hybrid_core.storage import absolute, join
 from hybrid_core.summary import setting_means
 from ray_jobs import _tracking
-from ray_jobs._ray.cluster import connect, cpus_of_cluster, disconnect
+from ray_jobs._ray.cluster import disconnect, gangs_that_fit
 from ray_jobs.cli import Job, Outcome, main
-from ray_jobs.publish import describe_run, publish_alpha_curves, publish_comparison
-from ray_jobs.steps import check_plan, evaluate_model, prepare_base, suites_of, train_arm
+from ray_jobs.publish import describe_training, publish_alpha_curves, publish_comparison
+from ray_jobs.steps import check_output, check_plan, connect_for, evaluate_model, prepare_base, suites_of, train_arm
 from tune_spaces.spaces import SPACES, Space, space
 
 Point = Mapping[str, Any]
@@ -32,7 +31,7 @@ def resolve(args: argparse.Namespace) -> Config:
     """The space's recipe and overrides, then the user's file and settings."""
     chosen = space(args.space)
     recipe = chosen.recipe if args.recipe == "default" else args.recipe
-    return load_config(recipe, args.config, [*chosen.overrides, *args.set])
+    return load_config(recipe, args.config, args.set, under_file=chosen.overrides)
 
 
 def trial_config(config: Config, point: Point) -> Config:
@@ -60,7 +59,6 @@ def check(config: Config, chosen: Space) -> list[Suite]:
         raise RequestError("train.evaluate_every=0: the scheduler would see no metric; set it to a number of steps")
     for point in chosen.points():
         check_plan(trial_config(config, point))
-    storage.check_writable(absolute(config.output), "output")
     return suites
 
 
@@ -69,9 +67,10 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     started = time.monotonic()
     chosen = space(args.space)
     suites = check(config, chosen)
+    check_output(config)
     settings = {trial_name(point): trial_config(config, point) for point in chosen.points()}
-    bases = {s.model.name: prepare_base(s, suites, with_corpus=True) for s in settings.values()}
-    connect(config.train.workers + config.encode.actors + 1)
+    bases = {name: prepare_base(s, suites, with_corpus=True) for name, s in settings.items()}
+    connect_for(config)
     try:
         with _tracking.recording(config, f"tune {chosen.name}", kind="sweep") as parent:
             trials = _train_trials(config, chosen, settings, bases, suites, parent)
@@ -85,7 +84,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
                 tracked.finish()
             arms = _without_seeds(chosen, evaluations)
             comparison = compare(arms, config.evaluate, in_domain=chosen.objective.split("/")[0], seed=config.seed)
-            comparison["run"] = describe_run("tune", config, args, suites) | {
+            comparison["run"] = describe_training("tune", config, args, suites, chosen.seeds) | {
                 "seconds": {"total": time.monotonic() - started}
             }
             outputs = publish_comparison(comparison, config, parent)
@@ -117,8 +116,7 @@ def _train_trials(
     from ray_jobs._ray.sweeping import Sweep, sweep
 
     trials = {
-        name: (s, bases[s.model.name], _tracking.open_run(s, name, kind="trial", parent=parent))
-        for name, s in settings.items()
+        name: (s, bases[name], _tracking.open_run(s, name, kind="trial", parent=parent)) for name, s in settings.items()
     }
     request = Sweep(
         name=f"{chosen.name}-{config_hash(config)}",
@@ -126,7 +124,7 @@ def _train_trials(
         points=[{"name": name, "trial": trial} for name, trial in trials.items()],
         metric=chosen.objective,
         mode="max",
-        concurrent=max(1, int(cpus_of_cluster() - 1) // config.train.workers),
+        concurrent=gangs_that_fit(config.train.workers, use_gpu=config.train.use_gpu),
     )
     failed = {point["name"]: error for point, _, error in sweep(request, _Trial(tuple(suites))) if error}
     if failed:

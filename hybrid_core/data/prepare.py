@@ -45,7 +45,8 @@ def prepare(pairs: Iterable[Pair], suites: Sequence[Suite], *, minimum_character
         raise RequestError(
             f"no pair is left of {len(read)} read ({len(leaks)} meanings overlap the evaluation suites); check prepare.source"
         )
-    return Prepared(clean, _report(read, clean, dropped, leaks))
+    excluded = {suite.name: suite.fingerprint for suite in suites}
+    return Prepared(clean, _report(read, clean, dropped, leaks) | {"excluded_suites": excluded})
 
 
 def _without_duplicates(pairs: Sequence[Pair], minimum: int) -> tuple[list[Pair], Counter[str]]:

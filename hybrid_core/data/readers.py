@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hybrid_core.config import PrepareConfig
@@ -17,7 +18,7 @@ from hybrid_core.data.languages import check_language
 from hybrid_core.errors import RequestError
 
 _FIELDS = ("meaning_id", "language", "query", "passage")
-_SENTENCE_END = re.compile(r"[.!?…][\"'”’»)\]]*\s+|[。！？]+[”’」』）]*\s*")
+_SENTENCE_END = re.compile(r"[.!?…।॥؟۔][\"'”’»)\]]*\s+|[。！？]+[”’」』）]*\s*")
 _SHORTEST_SENTENCE = 20  # characters; a shorter piece is an abbreviation or a number, not a sentence
 
 
@@ -57,7 +58,10 @@ def _read_jsonl(file: Path) -> Iterator[Pair]:
 
 
 def _read_parquet(file: Path) -> Iterator[Pair]:
-    names = pq.read_schema(file).names
+    try:
+        names = pq.read_schema(file).names
+    except (pa.ArrowInvalid, OSError) as error:
+        raise RequestError(f"{file} is not a Parquet file: {error}") from error
     for field in _FIELDS:
         if field not in names:
             raise RequestError(f"{file}: column {field!r} is missing (columns: {', '.join(names)})")
@@ -109,17 +113,24 @@ def _read_squad(file: Path, language: str, dataset: str, whole_paragraph: bool) 
             where = f"{file}, data[{a}].paragraphs[{p}]"
             context = check_text(paragraph.get("context"), f"{where}.context")
             for qa in paragraph.get("qas", ()):
-                start = _answer_start(qa)
+                id = check_text(qa.get("id"), f"{where}, a question's id", present="id" in qa)
+                start = _answer_start(qa, f"{where}, question {id!r}")
                 if start is None:
                     continue  # no answer with text: nothing says which sentence is relevant
-                query = check_text(qa.get("question"), f"{where}, question {qa.get('id')!r}")
+                query = check_text(qa.get("question"), f"{where}, question {id!r}")
                 passage = context if whole_paragraph else sentence_at(context, start)
-                yield Pair(str(qa["id"]), language, query.strip(), passage.strip(), dataset)
+                yield Pair(id, language, query.strip(), passage.strip(), dataset)
 
 
-def _answer_start(qa: dict[str, Any]) -> int | None:
+def _answer_start(qa: dict[str, Any], where: str) -> int | None:
     """Start of the first answer that has text (some translations lost the span of the first)."""
-    return next((int(a["answer_start"]) for a in qa.get("answers", ()) if str(a.get("text", "")).strip()), None)
+    answers = [a for a in qa.get("answers") or () if str(a.get("text", "")).strip()]
+    if not answers:
+        return None
+    start = answers[0].get("answer_start")
+    if not isinstance(start, int):
+        raise RequestError(f"{where}, field 'answer_start': {start!r} is not a number")
+    return start
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ evaluation only. One JSON line per meaning in `sample/<domain>.jsonl`.
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from importlib.resources import files
@@ -16,6 +16,7 @@ from typing import Any
 
 from hybrid_core.config import digest
 from hybrid_core.data.corpus import Pair, write_corpus
+from hybrid_core.storage import MARKER, absolute, cache_directory
 
 TRAINING_DOMAIN = "encyclopaedic"
 DOMAINS = (TRAINING_DOMAIN, "finance", "medicine", "law", "software")
@@ -39,17 +40,25 @@ def pairs(domain: str, split: str) -> Iterator[Pair]:
 
 
 def sample_corpus() -> str:
-    """Directory of the training split as a corpus, written to the temporary folder on first use."""
+    """Directory of the training split as a corpus, written to this machine's cache on first use."""
     training = list(pairs(TRAINING_DOMAIN, "train"))
     name = digest([[p.meaning_id, p.language, p.query, p.passage] for p in training])
-    target = Path(os.environ.get("HYBRID_CACHE", tempfile.gettempdir())) / f"hybrid-sample-corpus-{name}"
-    if not (target / "complete.json").exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=target.parent))
+    target = cache_directory() / f"sample-corpus-{name}"
+    if (target / MARKER).exists():
+        return str(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=target.parent))
+    try:
         write_corpus(scratch, training, licence=LICENCE, sources=["hybrid_core/data/sample"])
-        try:
-            scratch.rename(target)
-        except OSError:  # another process was first
-            if not (target / "complete.json").exists():
-                raise
+        scratch.rename(target)
+    except OSError:
+        if not (target / MARKER).exists():  # else another process was first
+            raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     return str(target)
+
+
+def corpus_location(name: str) -> str:
+    """Where a corpus lies for this machine: the built-in one in its own cache (on every node), others at their URI."""
+    return sample_corpus() if name == "sample" else absolute(name)

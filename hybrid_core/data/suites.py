@@ -84,7 +84,14 @@ def load_suites(names: Sequence[str], folder: str | None, candidate_text: str) -
     expanded = [n for name in names for n in (SAMPLE_SUITES if name == "sample" else (name,))]
     if not expanded:
         raise RequestError("evaluate.suites is empty; name at least one suite")
-    return [_load(name, folder, candidate_text) for name in expanded]
+    suites = [_load(name, folder, candidate_text) for name in expanded]
+    names = [s.name for s in suites]
+    for name in names:
+        if names.count(name) > 1:
+            raise RequestError(
+                f"evaluate.suites: two suites are named {name!r}; name each once (suite.json, field 'name')"
+            )
+    return suites
 
 
 def _load(name: str, folder: str | None, candidate_text: str) -> Suite:
@@ -191,7 +198,12 @@ def _read_lareqa(
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise RequestError(f"{file}: not LAReQA JSON ({type(error).__name__}: {error})") from error
     for a, article in enumerate(articles):
-        for p, paragraph in enumerate(article["paragraphs"]):
+        for p, paragraph in enumerate(article.get("paragraphs", ())):
+            for key in ("sentences", "sentence_breaks", "context", "qas"):
+                if key not in paragraph:
+                    raise RequestError(
+                        f"{file}, data[{a}].paragraphs[{p}]: {key!r} is missing; this is not LAReQA's form"
+                    )
             rows = []
             for s, sentence in enumerate(paragraph["sentences"]):
                 text = f"{sentence} {paragraph['context']}".replace("\n", " ") if with_context else sentence
@@ -215,7 +227,7 @@ def load_beir(folder: Path) -> Suite:
     Raises:
         RequestError: names file and line of an unknown id, a duplicate, an empty text, a wrong language, a broken judgement.
     """
-    about = json.loads((folder / "suite.json").read_text(encoding="utf-8")) if (folder / "suite.json").exists() else {}
+    about = _read_about(folder / "suite.json")
     queries, passages = _read_texts(folder / "queries.jsonl"), _read_texts(folder / "passages.jsonl")
     relevant = _read_qrels(folder / "qrels.tsv", queries, passages)
     for language in about.get("languages", ()):
@@ -236,6 +248,18 @@ def load_beir(folder: Path) -> Suite:
         licence=about.get("licence", "unknown"),
         source=about.get("source", folder.name),
     )
+
+
+def _read_about(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RequestError(f"{file} is not JSON: {error}") from error
+    if not isinstance(about, dict):
+        raise RequestError(f"{file} must hold one JSON object")
+    return about
 
 
 def _read_texts(file: Path) -> Texts:
@@ -264,7 +288,11 @@ def _read_qrels(file: Path, queries: Texts, passages: Texts) -> list[np.ndarray]
     query_row = {id: row for row, id in enumerate(queries.ids)}
     passage_row = {id: row for row, id in enumerate(passages.ids)}
     relevant: list[list[int]] = [[] for _ in queries.ids]
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{file}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+    for number, line in enumerate(lines, start=1):
         where = f"{file}, line {number}"
         parts = line.split("\t")
         if len(parts) != 4:

@@ -1,0 +1,1 @@
+"""A comparison as pictures, sentences, and one self-contained HTML page."""

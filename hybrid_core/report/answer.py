@@ -11,10 +11,10 @@ from hybrid_core.report.lookup import (
     difference,
     level,
     policy_of,
-    run_of,
     settings_in,
     shift_effect,
     shifted_suites,
+    top_k,
     uniform_share,
 )
 from hybrid_core.report.statements import shift_direction
@@ -38,7 +38,7 @@ def short_answer(comparison: Comparison) -> list[str]:
         return _levels_in_short(comparison)
     arm, references = _focus(comparison)
     found = [_against(comparison, arm, reference) for reference in references]
-    found += [_bias(comparison, arm), _shift(comparison, arm, references[:2])]
+    found += [_bias(comparison, arm, references), _shift(comparison, arm, references[:2])]
     return [text for text in found if text][:5]
 
 
@@ -63,47 +63,45 @@ def _against(comparison: Comparison, arm: str, reference: str) -> str:
     clauses = [f"{word} in {_listed(parts[word])} retrieval" for word in ("higher", "lower") if parts[word]]
     if parts["undecided"]:
         clauses.append(f"no difference can be claimed in {_listed(parts['undecided'])} retrieval")
-    return (
-        f"{_capital(arm_phrase(arm))} against {arm_phrase(reference)}, points of mAP on {suite_title(suite)}: {'; '.join(clauses)}."
-        if clauses
-        else ""
-    )
+    opening = f"{_opening(arm_phrase(arm))} against {arm_phrase(reference)}, points of mAP on {suite_title(suite)}"
+    return f"{opening}: {'; '.join(clauses)}." if clauses else ""
 
 
-def _bias(comparison: Comparison, arm: str) -> str:
+def _bias(comparison: Comparison, arm: str, references: Sequence[str]) -> str:
     suite = comparison["in_domain"]
     own, distance = (level(comparison, suite, "multi", m, arm) for m in ("same_language_share", "rank_distance_share"))
     if own is None or distance is None:
         return ""
-    clauses = []
-    for word in ("lower", "higher", "undecided"):
-        estimates = {
-            a: difference(comparison, suite, "multi", "rank_distance_share", arm, a)
-            for a in comparison["arms"]
-            if a != arm
-        }
-        names = [f"{a} {_numbers(e)}" for a, e in estimates.items() if e is not None and _direction(e) == word]
-        if names:
-            clauses.append(f"{'not told apart from' if word == 'undecided' else word + ' than'} {_listed(names)}")
     others = [
         f"{a} {points(e.value)}%"
-        for a in comparison["arms"]
-        if a != arm and (e := level(comparison, suite, "multi", "same_language_share", a))
+        for a in references
+        if (e := level(comparison, suite, "multi", "same_language_share", a)) is not None
     ]
     return (
-        f"Language bias in the mixed pool: the rank distance of {arm_phrase(arm)} is {points(distance.value)}% of the pool, {'; '.join(clauses)}. "
-        f"Same-language share of the top {run_of(comparison).get('top_k', 10)}: {points(own.value)}% "
+        f"Language bias in the mixed pool: the rank distance of {arm_phrase(arm)} is {points(distance.value)}% of the pool"
+        f"{_rank_distance_clauses(comparison, arm, references)}. "
+        f"Same-language share of the top {top_k(comparison)}: {points(own.value)}% "
         f"({', '.join(others)}; uniform {points(uniform_share(comparison, suite))}%)."
     )
 
 
+def _rank_distance_clauses(comparison: Comparison, arm: str, references: Sequence[str]) -> str:
+    """The references by whether the rank distance is lower or higher than theirs, or the interval leaves it open."""
+    words = {"lower": "lower than", "higher": "higher than", "undecided": "no difference can be claimed from"}
+    found: dict[str, list[str]] = {word: [] for word in words}
+    for other in references:
+        estimate = difference(comparison, comparison["in_domain"], "multi", "rank_distance_share", arm, other)
+        if estimate is not None:
+            found[_direction(estimate)].append(f"{other} {_numbers(estimate)}")
+    return "".join(f"; {words[word]} {_listed(names)}" for word, names in found.items() if names)
+
+
 def _shift(comparison: Comparison, arm: str, references: Sequence[str]) -> str:
     outside = len(shifted_suites(comparison))
-    clauses = [
-        f"over {reference} it {text}" for reference in references if (text := _shift_clause(comparison, arm, reference))
-    ]
+    clauses = [f"over {r}: {text}" for r in references if (text := _shift_clause(comparison, arm, r))]
     where = f"Outside the training domain ({outside} suite{'s' if outside > 1 else ''})"
-    return f"{where}, the mAP advantage of {arm_phrase(arm)}: {'; '.join(clauses)}." if clauses else ""
+    question = f"does the mAP advantage of {arm_phrase(arm)} grow?"
+    return f"{where}, {question} {_capital('; '.join(clauses))}." if clauses else ""
 
 
 def _shift_clause(comparison: Comparison, arm: str, reference: str) -> str:
@@ -116,10 +114,11 @@ def _shift_clause(comparison: Comparison, arm: str, reference: str) -> str:
         if effect is not None and inside is not None:
             size = f" by {_numbers(effect)}" if effect.excludes_zero else ""
             found.setdefault(shift_direction(effect, inside), []).append(SETTING_TITLES[setting].lower() + size)
-    words = {"undecided": "has no decided change"}
-    return ", ".join(
-        f"{words.get(direction, direction)} in {_listed(names)} retrieval" for direction, names in found.items()
-    )
+    words = {
+        "grows": "it grows in", "shrinks": "it shrinks in", "undecided": "undecided in",
+        "moves up": "the difference moves towards it in", "moves down": "the difference moves away from it in",
+    }  # fmt: skip
+    return ", ".join(f"{words[direction]} {_listed(names)} retrieval" for direction, names in found.items())
 
 
 def _levels_in_short(comparison: Comparison) -> list[str]:
@@ -131,13 +130,8 @@ def _levels_in_short(comparison: Comparison) -> list[str]:
         for s, e in levels.items()
         if e is not None
     ]
-    found = (
-        [
-            f"{_capital(arm)} on {suite_title(suite)}: mAP x 100 is {_listed(named)} retrieval ({percent(comparison['confidence'])} intervals)."
-        ]
-        if named
-        else []
-    )
+    opening = f"{arm} on {suite_title(suite)}, mAP × 100 with {percent(comparison['confidence'])} intervals"
+    found = [f"{opening}: {_listed(named)} retrieval."] if named else []
     cells = [row for row in comparison["heat_maps"] if row["suite"] == suite and row["value"] == row["value"]]
     if cells:
         low, high = min(cells, key=lambda row: row["value"]), max(cells, key=lambda row: row["value"])
@@ -148,8 +142,8 @@ def _levels_in_short(comparison: Comparison) -> list[str]:
     own, distance = (level(comparison, suite, "multi", m, arm) for m in ("same_language_share", "rank_distance_share"))
     if own is not None and distance is not None:
         found.append(
-            f"Language bias in the mixed pool: rank distance {points(distance.value)}% of the pool; same-language share of the top "
-            f"{run_of(comparison).get('top_k', 10)} {points(own.value)}% (uniform {points(uniform_share(comparison, suite))}%)."
+            f"Language bias in the mixed pool: rank distance {points(distance.value)}% of the pool; same-language share "
+            f"of the top {top_k(comparison)} {points(own.value)}% (uniform {points(uniform_share(comparison, suite))}%)."
         )
     return found
 
@@ -167,6 +161,11 @@ def _numbers(estimate: Estimate) -> str:
 
 def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _opening(phrase: str) -> str:
+    """A phrase at the start of a sentence; names of models and trials keep their spelling."""
+    return _capital(phrase) if phrase.endswith(" batches") else phrase
 
 
 def _capital(text: str) -> str:

@@ -15,15 +15,16 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from hybrid_core.report.lookup import (
     Comparison,
     difference,
     languages_of,
     level,
-    run_of,
     settings_in,
     shift_effect,
+    top_k,
     uniform_share,
 )
 from hybrid_core.report.style import SETTING_TITLES, arm_colour, arm_marker, suite_title
@@ -32,7 +33,8 @@ from hybrid_core.summary import label
 
 # The page replaces these four by its own variables, so that figures follow light and dark mode.
 INK, MUTED, RULE, PAPER = "#1d2733", "#5b6673", "#c8ced6", "#fefefe"
-_WIDTH = 10.0
+WIDTH = 10.0
+"""Width of a page-wide figure in inches."""
 _STYLE = {
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9.0, "axes.titlesize": 10.0, "axes.titlelocation": "left",
     "text.color": INK, "axes.labelcolor": MUTED, "axes.edgecolor": RULE, "axes.titlecolor": INK, "xtick.color": RULE, "ytick.color": RULE,
@@ -60,7 +62,7 @@ def _styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
 def levels_figure(comparison: Comparison) -> Figure:
     """mAP of every arm with its interval: a panel per setting, a row per suite, the training domain first."""
     arms, suites, settings = comparison["arms"], comparison["suites"], settings_in(comparison)
-    figure = Figure(figsize=(_WIDTH, 1.3 + len(suites) * (0.17 * len(arms) + 0.22)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.3 + len(suites) * (0.17 * len(arms) + 0.22)), layout="constrained")
     panels = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
     for axes, setting in zip(panels, settings, strict=True):
         for number, arm in enumerate(arms):
@@ -75,7 +77,7 @@ def levels_figure(comparison: Comparison) -> Figure:
             )
         _suite_rows(axes, comparison, suites)
         axes.set_title(SETTING_TITLES[setting])
-        axes.set_xlabel("mAP x 100")
+        axes.set_xlabel("mAP × 100")
     _legend(figure, panels[0])
     return figure
 
@@ -96,9 +98,9 @@ def heat_map_figure(comparison: Comparison, suite: str) -> Figure:
     for axes, arm in zip(panels, arms, strict=False):
         values = {(row["query"], row["passage"]): 100 * row["value"] for row in rows if row["arm"] == arm}
         _heat_map(axes, values, queries, passages, scale)
-        axes.set_title(plain(arm))
+        axes.set_title(name_of(arm, _fitting(axes)))
     figure.colorbar(
-        ScalarMappable(scale, _HEAT), ax=panels, label="mAP x 100", shrink=0.8, aspect=30, pad=0.01
+        ScalarMappable(scale, _HEAT), ax=panels, label="mAP × 100", shrink=0.8, aspect=30, pad=0.01
     ).outline.set_visible(False)
     return figure
 
@@ -122,10 +124,10 @@ def histogram_figure(comparison: Comparison, suite: str) -> Figure:
         axes.set(
             xlim=(0, 100),
             ylim=(len(queries) - 0.45, -0.55),
-            xlabel=f"% of the pooled top {run_of(comparison).get('top_k', 10)}",
+            xlabel=f"% of the pooled top {top_k(comparison)}",
         )
         axes.set_yticks(range(len(queries)), [plain(query) for query in queries])
-        axes.set_title(plain(arm))
+        axes.set_title(name_of(arm, _fitting(axes)))
         axes.spines["left"].set_visible(False)
     return figure
 
@@ -137,7 +139,7 @@ def shift_figure(comparison: Comparison, arm: str, reference: str) -> Figure:
     Filled markers: the interval excludes zero. Hollow: it includes zero.
     """
     suites, settings = comparison["suites"], settings_in(comparison)
-    figure = Figure(figsize=(_WIDTH, 1.35 + 0.3 * (len(suites) + 1)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.35 + 0.3 * (len(suites) + 1)), layout="constrained")
     panels = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
     colour, marker = arm_colour(arm, comparison["arms"]), arm_marker(arm, comparison["arms"])
     for axes, setting in zip(panels, settings, strict=True):
@@ -151,7 +153,8 @@ def shift_figure(comparison: Comparison, arm: str, reference: str) -> Figure:
             axes.axhline(len(suites) - 0.5, color=RULE, linewidth=1.0)
         axes.axvline(0, color=INK, linewidth=1.0)
         axes.set_title(SETTING_TITLES[setting])
-        axes.set_xlabel(f"{plain(arm)} minus {plain(reference)}, points of mAP")
+        axes.set_xlabel("difference, points of mAP")
+    figure.suptitle(f"{name_of(arm, 45)} minus {name_of(reference, 45)}", x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -165,7 +168,7 @@ def alpha_curve_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
     metrics = list(dict.fromkeys(str(point["metric"]) for point in points))
     if not metrics:
         return _note("no points")
-    figure = Figure(figsize=(_WIDTH if len(metrics) > 1 else 6.5, 3.8), layout="constrained")
+    figure = Figure(figsize=(WIDTH if len(metrics) > 1 else 6.5, 3.8), layout="constrained")
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
         for setting in dict.fromkeys(str(point["setting"]) for point in points):
@@ -176,7 +179,7 @@ def alpha_curve_figure(points: Sequence[Mapping[str, Any]]) -> Figure:
             _alpha_line(axes, line, setting)
         axes.set_title(plain(label(metric)))
         axes.set(
-            xlabel="alpha (1: monolingual batches only, 0: cross-lingual only)", ylabel=f"{plain(label(metric))} x 100"
+            xlabel="alpha (1: monolingual batches only, 0: cross-lingual only)", ylabel=f"{plain(label(metric))} × 100"
         )
         axes.grid(axis="y")
     _legend(figure, panels[0])
@@ -190,7 +193,7 @@ def loss_figure(curves: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     Args:
         curves: arm -> [[step, loss], ...].
     """
-    figure = Figure(figsize=(_WIDTH, 2.8), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     axes = figure.subplots()
     for arm, curve in curves.items():
         steps, losses = [point[0] for point in curve], [point[1] for point in curve]
@@ -205,9 +208,22 @@ def loss_figure(curves: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
             label=plain(arm),
         )
     axes.set(xlabel="step", ylabel="training loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     _legend(figure, axes)
     return figure
+
+
+def name_of(text: str, longest: int) -> str:
+    """A name as matplotlib text, cut in the middle where it would crowd the figure: both ends tell names apart."""
+    half = (longest - 1) // 2
+    return plain(text if len(text) <= longest else f"{text[:half]}…{text[-half:]}")
+
+
+def _fitting(axes: Axes) -> int:
+    """How many characters of a title fit above a panel."""
+    columns = axes.get_subplotspec().get_gridspec().ncols
+    return max(8, int(11 * axes.get_figure().get_figwidth() / columns) - 4)
 
 
 def plain(text: str) -> str:
@@ -233,7 +249,8 @@ def _suite_rows(axes: Axes, comparison: Comparison, suites: Sequence[str], last:
     inside = comparison["in_domain"]
     shifted = len(suites) > 1
     names = [
-        plain(suite_title(suite)) + ("\n(training domain)" if shifted and suite == inside else "") for suite in suites
+        name_of(suite_title(suite), 22) + ("\n(training domain)" if shifted and suite == inside else "")
+        for suite in suites
     ]
     axes.set_yticks(range(len(suites) + len(last)), [*names, *last])
     axes.set_ylim(len(suites) + len(last) - 0.5, -0.5)
@@ -258,17 +275,8 @@ def _heat_map(
     for y, row in enumerate(cells):
         for x, value in enumerate(row):
             if math.isfinite(value):
-                red, green, blue = colours(scale(value))[:3]
-                dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-                axes.text(
-                    x + 0.5,
-                    y + 0.52,
-                    f"{value:.0f}",
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color="#ffffff" if dark else "#111111",
-                )
+                ink = _readable_on(colours(scale(value)))
+                axes.text(x + 0.5, y + 0.52, f"{value:.0f}", ha="center", va="center", fontsize=8, color=ink)
     axes.set_xticks([x + 0.5 for x in range(len(passages))], [plain(name) for name in passages])
     axes.set_yticks([y + 0.5 for y in range(len(queries))], [plain(name) for name in queries])
     axes.set(xlabel="passage language", ylabel="query language")
@@ -278,15 +286,22 @@ def _heat_map(
         spine.set_visible(False)
 
 
+def _readable_on(colour: Sequence[float]) -> str:
+    """Black or white, whichever has more contrast (WCAG relative luminance)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#ffffff" if luminance < 0.179 else "#111111"
+
+
 def _share_bar(axes: Axes, y: int, own: str, shares: Mapping[str, float], colour: str) -> None:
     """One stacked bar; segments wide enough carry their language, so no colour has to be decoded."""
     left = 0.0
     for number, passage in enumerate(sorted(shares, key=lambda name: (name != own, name))):
         face = colour if passage == own else _OTHER_LANGUAGES[number % 2]
         axes.barh(y, shares[passage], left=left, height=0.78, color=face, edgecolor=PAPER, linewidth=0.6)
-        if shares[passage] >= 7.5:
-            ink = "#ffffff" if passage == own else "#222222"
-            axes.text(left + shares[passage] / 2, y, plain(passage), ha="center", va="center", fontsize=7.5, color=ink)
+        if passage != own and shares[passage] >= 7.5:  # the row's name already names the coloured segment
+            middle = left + shares[passage] / 2
+            axes.text(middle, y, plain(passage), ha="center", va="center", fontsize=7.5, color="#222222")
         left += shares[passage]
 
 
@@ -310,10 +325,10 @@ def _alpha_line(axes: Axes, line: Sequence[Mapping[str, Any]], setting: str) -> 
 
 def _grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure of page width with this many equal panels, as even rows as fit."""
-    columns = max(1, min(panels, int(_WIDTH // width)))
+    columns = max(1, min(panels, int(WIDTH // width)))
     rows = math.ceil(panels / columns)
     columns = math.ceil(panels / rows)
-    figure = Figure(figsize=(_WIDTH if panels > 1 else max(width + 1.2, 5.0), rows * height), layout="constrained")
+    figure = Figure(figsize=(WIDTH if panels > 1 else max(width + 1.2, 5.0), rows * height), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for axes in grid[panels:]:
         axes.set_visible(False)
@@ -322,12 +337,12 @@ def _grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]
 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, names, loc="outside upper left", ncols=max(1, len(names)), handletextpad=0.5, columnspacing=1.6
-    )
+    fitting = int(115 * figure.get_figwidth() / WIDTH / (7 + max((len(name) for name in names), default=1)))
+    columns = max(1, min(len(names), fitting))
+    figure.legend(handles, names, loc="outside upper left", ncols=columns, handletextpad=0.5, columnspacing=1.6)
 
 
 def _note(text: str) -> Figure:
-    figure = Figure(figsize=(_WIDTH, 0.6))
+    figure = Figure(figsize=(WIDTH, 0.6))
     figure.text(0.01, 0.5, plain(text), va="center", color=MUTED)
     return figure

@@ -20,6 +20,17 @@ def run_of(comparison: Comparison) -> Json:
     return dict(comparison.get("run") or {})
 
 
+def top_k(comparison: Comparison) -> int:
+    """Depth of the pooled list whose languages are counted; 10 unless `run` says otherwise."""
+    return int(run_of(comparison).get("top_k") or 10)
+
+
+def was_trained(comparison: Comparison) -> bool:
+    """Whether training took place: several arms, or plans or curves of one."""
+    run = run_of(comparison)
+    return len(comparison["arms"]) > 1 or any((run.get("plans") or {}).values()) or bool(run.get("curves"))
+
+
 def level(comparison: Comparison, suite: str, setting: str, metric: str, arm: str) -> Estimate | None:
     """An arm's level; None where the suite lacks the setting or the metric is not defined."""
     return _estimate(comparison["levels"], suite=suite, setting=setting, metric=metric, arm=arm)

@@ -28,7 +28,9 @@ from hybrid_core.report.lookup import (
     run_of,
     settings_in,
     shifted_suites,
+    top_k,
     uniform_share,
+    was_trained,
 )
 from hybrid_core.report.style import SETTING_TITLES, arm_colour, percent, points, suite_title
 from hybrid_core.report.tables import markdown_table
@@ -45,6 +47,8 @@ _FACTS = (
     ("command", "Command"), ("config_hash", "Hash of the configuration"), ("model", "Model"), ("steps", "Training steps per arm"),
     ("global_batch", "Global batch (examples)"), ("workers", "Workers"), ("seed", "Seed"), ("tracking", "Tracked in"),
 )  # fmt: skip
+_TRAINING = ("steps", "global_batch", "workers")
+"""Facts that an evaluation without training does not have, though its configuration does."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +90,13 @@ def svg(figure: Figure, prefix: str) -> Markup:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", r'<svg viewBox="\1" aria-hidden="true">', text, count=1)
+    share = 100 * figure.get_figwidth() / figures.WIDTH  # a narrow figure stays narrow, so that its letters do not grow
+    opening = rf'<svg viewBox="\1" aria-hidden="true" style="max-width: max(620px, {share:.0f}%)">'
+    text = re.sub(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", opening, text, count=1)
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r"url\(#", f"url(#{prefix}-", text)
-    text = re.sub(r'xlink:href="#', f'href="#{prefix}-', text).replace("'DejaVu Sans'", "var(--sans)")
+    text = text.replace('xlink:href="#', f'href="#{prefix}-').replace("xlink:href", "href")
+    text = text.replace("'DejaVu Sans'", "var(--sans)")
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)
     return Markup(text)
@@ -100,12 +107,18 @@ def _template(name: str) -> str:
 
 
 def _content(comparison: Comparison) -> dict[str, Any]:
-    run, inside = run_of(comparison), comparison["in_domain"]
+    run, inside, trained = run_of(comparison), comparison["in_domain"], was_trained(comparison)
     sentences = [*statements.retrieval_statements(comparison), *statements.bias_statements(comparison)]
     return {
         "title": str(run.get("title") or "Retrieval report"),
         "run": run,
-        "facts": [(name, run[key]) for key, name in _FACTS if run.get(key) not in (None, "")],
+        "trained": trained,
+        "plans": [(arm, plan) for arm, plan in (run.get("plans") or {}).items() if plan],
+        "facts": [
+            (name, run[key])
+            for key, name in _FACTS
+            if run.get(key) not in (None, "") and (trained or key not in _TRAINING)
+        ],
         "arms": [(arm, arm_colour(arm, comparison["arms"])) for arm in comparison["arms"]],
         "baseline": baseline(comparison),
         "inside": suite_title(inside),
@@ -125,7 +138,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "caveats": statements.caveats(comparison),
         "suites": [_suite(comparison, suite) for suite in comparison["suites"]],
         "uniform": points(uniform_share(comparison, inside)),
-        "top_k": run.get("top_k", 10),
+        "top_k": top_k(comparison),
         "settings": settings_in(comparison),
         "languages": languages_of(comparison, inside),
     }
@@ -140,7 +153,7 @@ def _grouped(columns: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     }
     lower = {"rank_distance_share": "rank distance, % of pool", "same_language_share": "same-language share, %"}
     for setting, metric in columns:
-        ranked = "Recall x 100" if metric.startswith("R_") else "mAP x 100"
+        ranked = "Recall × 100" if metric.startswith("R_") else "mAP × 100"
         name = (
             f"R@{metric[2:]} {SETTING_TITLES[setting].lower()}"
             if metric.startswith("R_")
@@ -181,21 +194,23 @@ def _pictures(comparison: Comparison) -> list[Picture]:
     ]  # fmt: skip
     if any(row["suite"] == inside for row in comparison["heat_maps"]):
         found.append((
-            figures.heat_map_figure(comparison, inside), "Heat maps of mAP by query and passage language, one per arm; the numbers are under Details.",
+            figures.heat_map_figure(comparison, inside),
+            "Heat maps of mAP by query and passage language, one per arm; the numbers are under Details.",
             f"mAP by query and passage language on {title}. The diagonal is monolingual retrieval. Single cells have no interval.",
         ))  # fmt: skip
     if any(row["suite"] == inside for row in comparison["histograms"]):
         found.append((
             figures.histogram_figure(comparison, inside),
             "Stacked bars of passage languages in the pooled top, one panel per arm; the numbers are under Details.",
-            f"Languages of the top {run.get('top_k', 10)} passages when all languages are in one pool ({title}); a row per query language. "
+            f"Languages of the top {top_k(comparison)} passages when all languages are in one pool ({title}); a row per query language. "
             "Coloured: the query's own language. A ranking that does not care about language has it end at the dashed line.",
         ))  # fmt: skip
     found += [_shift_picture(comparison, arm, reference) for arm, reference in _shift_contrasts(comparison)]
     if run.get("curves"):
         found.append((
             figures.loss_figure(run["curves"]), "Training loss over steps, one line per arm.",
-            "Training loss. Batches of different policies differ in difficulty, so the height of two curves says nothing about which arm is better.",
+            "Training loss. Batches of different policies differ in difficulty, "
+            "so the height of two curves says nothing about which arm is better.",
         ))  # fmt: skip
     return [
         Picture(svg(figure, f"f{number}"), alt, caption) for number, (figure, alt, caption) in enumerate(found, start=1)
@@ -214,6 +229,7 @@ def _shift_picture(comparison: Comparison, arm: str, reference: str) -> tuple[Fi
     return (
         figures.shift_figure(comparison, arm, reference),
         f"Difference {arm} minus {reference} inside and outside the training domain, with intervals.",
-        f"{arm} minus {reference}, inside and outside the training domain, with {percent(comparison['confidence'])} intervals. Filled: the interval "
-        "excludes zero; hollow: it includes zero. Bottom row: mean of the shifted suites minus the training domain; right of zero: a larger advantage outside.",
+        f"{arm} minus {reference}, inside and outside the training domain, with {percent(comparison['confidence'])} "
+        "intervals. Filled: the interval excludes zero; hollow: it includes zero. Bottom row: mean of the shifted suites "
+        "minus the training domain; right of zero: a larger advantage outside.",
     )

@@ -19,7 +19,9 @@ from hybrid_core.report.lookup import (
     settings_in,
     shift_effect,
     shifted_suites,
+    top_k,
     uniform_share,
+    was_trained,
 )
 from hybrid_core.report.style import (
     SETTING_TITLES,
@@ -160,14 +162,16 @@ def _rank_distance(comparison: Comparison, suite: str, estimate: Estimate, arm: 
 
 
 def _same_language(comparison: Comparison, suite: str, estimate: Estimate, arm: str, reference: str) -> str:
-    top_k = run_of(comparison).get("top_k", 10)
-    text = _difference(f"Same-language share of the top {top_k}", estimate, arm, reference, "points", comparison)
+    where = f"Same-language share of the top {top_k(comparison)}"
+    text = _difference(where, estimate, arm, reference, "points", comparison)
     own, uniform = level(comparison, suite, "multi", "same_language_share", arm), uniform_share(comparison, suite)
     if includes_zero(estimate) or own is None:
         return text
     if own.value < uniform:
-        return f"{text[:-1]}; at {points(own.value)}% it is below the uniform share of {points(uniform)}%, where lower is no longer less bias."
-    return f"{text[:-1]}: {'less' if estimate.value < 0 else 'more'} language bias by this measure (uniform: {points(uniform)}%)."
+        below = f"at {points(own.value)}% it is below the uniform share of {points(uniform)}%"
+        return f"{text[:-1]}; {below}, where lower is no longer less bias."
+    amount = "less" if estimate.value < 0 else "more"
+    return f"{text[:-1]}: {amount} language bias by this measure (uniform: {points(uniform)}%)."
 
 
 def _shift(
@@ -181,18 +185,25 @@ def _shift(
     direction = shift_direction(effect, inside)
     if direction == "undecided":
         change = signed_points(effect.value, digits)
-        return f"{where}: undecided whether the advantage grows or shrinks outside the training domain, change {change} points {interval}; {UNDECIDED}."
+        undecided = "undecided whether the advantage grows or shrinks outside the training domain"
+        return f"{where}: {undecided}, change {change} points {interval}; {UNDECIDED}."
     if direction in ("grows", "shrinks"):
         return f"{where}: the advantage {direction} by {size} outside the training domain {interval}."
-    return f"{where}: the difference moves {'towards' if effect.value > 0 else 'away from'} {first} by {size} outside the training domain {interval}."
+    moves = f"moves {'towards' if effect.value > 0 else 'away from'} {first}"
+    return f"{where}: the difference {moves} by {size} outside the training domain {interval}."
 
 
 def _randomness(comparison: Comparison) -> str:
-    run = run_of(comparison)
-    if len(comparison["arms"]) == 1 and not run.get("steps"):
+    if not was_trained(comparison):
         return "The intervals cover the choice of questions, nothing else."
+    run = run_of(comparison)
+    seeds = len(run.get("seeds") or ())
     seed = f" ({run['seed']})" if "seed" in run else ""
-    return f"One seed{seed}: the intervals cover the choice of questions, not the randomness of training. Another seed may move a difference further."
+    opening = f"Means over {seeds} seeds" if seeds > 1 else f"One seed{seed}"
+    return (
+        f"{opening}: the intervals cover the choice of questions, not the randomness of training. "
+        "Another seed may move a difference further."
+    )
 
 
 def _few_questions(comparison: Comparison) -> str:
@@ -200,7 +211,10 @@ def _few_questions(comparison: Comparison) -> str:
     if not counts:
         return ""
     named = ", ".join(f"{suite_title(suite)} {n}" for suite, n in counts.items())
-    return f"Few questions ({named}; fewer than {FEW_QUESTIONS} each): intervals are wide, small differences cannot be seen, and the ends are rough."
+    return (
+        f"Few questions ({named}; fewer than {FEW_QUESTIONS} each): intervals are wide, "
+        "small differences cannot be seen, and the ends are rough."
+    )
 
 
 def _many_intervals(comparison: Comparison) -> str:

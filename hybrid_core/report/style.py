@@ -18,7 +18,7 @@ _BATCH_POLICIES = ("mono", "cross", "hybrid", "x_x")
 _ARM_COLOURS = {"base": "#7a7f87", "mono": "#0072b2", "cross": "#c95700", "hybrid": "#00825f", "x_x": "#b5588b"}
 _OTHER_COLOURS = ("#8a6d00", "#7b5fc0", "#3f8f9e", "#b04a4a", "#5f7f2a", "#9a6a4f")
 _ARM_MARKERS = {"base": "o", "mono": "s", "cross": "^", "hybrid": "D", "x_x": "v"}
-_OTHER_MARKERS = ("P", "X", "p", "h", "<", ">")
+_OTHER_MARKERS = ("P", "X", "p", "<", ">")
 
 
 def arm_colour(arm: str, arms: Sequence[str]) -> str:

@@ -111,16 +111,16 @@ def best_arm(comparison: Comparison, suite: str, setting: str, metric: str) -> s
     if not values:
         return None
     uniform = uniform_share(comparison, suite)
-    loss = {"rank_distance_share": lambda v: v, "same_language_share": lambda v: abs(v - uniform)}.get(
-        metric, lambda v: -v
-    )
-    best = min(values, key=lambda arm: loss(values[arm]))
-    against = (
-        difference(comparison, suite, setting, metric, best, baseline(comparison))
-        if best != baseline(comparison)
-        else None
-    )
+    best = min(values, key=lambda arm: _loss(metric, values[arm], uniform))
+    against = difference(comparison, suite, setting, metric, best, baseline(comparison))
     return best if against is not None and against.excludes_zero else None
+
+
+def _loss(metric: str, value: float, uniform: float) -> float:
+    """What the best arm has least of."""
+    if metric == "same_language_share":
+        return abs(value - uniform)
+    return value if metric == "rank_distance_share" else -value
 
 
 def column_label(column: tuple[str, str]) -> str:

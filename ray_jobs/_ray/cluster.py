@@ -5,22 +5,28 @@ from __future__ import annotations
 import logging
 import os
 
+from hybrid_core.errors import RequestError
 
-def connect(cpus: int) -> None:
+
+def connect(cpus: int, gpus: int = 0) -> None:
     """Join the cluster of RAY_ADDRESS (a submitted job has it set), or start a local one with room for `cpus` processes.
 
     What workers print stays in Ray's logs; progress and errors reach the terminal through the driver.
+
+    Raises:
+        RequestError: a local cluster cannot have that many GPUs.
     """
     import ray
 
     if ray.is_initialized():
         return
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, logging_level=logging.WARNING)
+        missing = {"CPU": cpus, "GPU": gpus}.items()
+        short = [f"{n} {kind}" for kind, n in missing if ray.cluster_resources().get(kind, 0) < n]
+        if short:
+            print(f"the cluster has not {' and '.join(short)} yet; waiting until nodes with them join")
         return
-    # Ray Train and Data create actors in a way that Ray's own core reports as an error line; it is none.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray.init(
         address="local",
         num_cpus=max(cpus, os.cpu_count() or 1),
@@ -29,13 +35,24 @@ def connect(cpus: int) -> None:
         logging_level=logging.WARNING,
         object_store_memory=300_000_000,
     )
+    found = int(ray.cluster_resources().get("GPU", 0))
+    if found < gpus:
+        ray.shutdown()
+        raise RequestError(
+            f"this machine has {found} GPU(s), the request needs {gpus}; set train.workers and encode.actors, or "
+            "train.use_gpu=false and encode.use_gpu=false, or submit to a cluster (docs/cluster.md)"
+        )
 
 
-def cpus_of_cluster() -> float:
-    """Logical CPUs of all nodes."""
+def gangs_that_fit(workers: int, *, use_gpu: bool) -> int:
+    """How many training gangs the cluster can run at once, at least one; one CPU is left for everything else."""
     import ray
 
-    return float(ray.cluster_resources().get("CPU", 1))
+    resources = ray.cluster_resources()
+    fit = int(resources.get("CPU", 1) - 1) // workers
+    if use_gpu:
+        fit = min(fit, int(resources.get("GPU", 0)) // workers)
+    return max(1, fit)
 
 
 def disconnect() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,5 +34,11 @@ def submit(
         async for lines in client.tail_job_logs(job):
             print(lines, end="")
 
-    asyncio.run(follow())
+    print(f"if this terminal goes away: ray job logs --follow {job}")
+    while not client.get_job_status(job).is_terminal():
+        try:
+            asyncio.run(follow())
+        except (ConnectionError, OSError, RuntimeError) as error:
+            print(f"the log connection broke ({error}); the job goes on, asking again")
+        time.sleep(1)
     return job, client.get_job_status(job) == JobStatus.SUCCEEDED

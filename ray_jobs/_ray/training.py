@@ -28,8 +28,6 @@ class TrainRequest:
     config: Config
     base: str
     """URI of the exported base encoder every worker starts from."""
-    corpus: str
-    """URI of the training corpus, or a local directory that exists on every node."""
     target: str
     """URI the finished encoder is exported to."""
     name: str

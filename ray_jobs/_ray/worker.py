@@ -11,6 +11,7 @@ import ray.train.torch
 import torch
 
 from hybrid_core.data.corpus import Corpus
+from hybrid_core.data.sample import corpus_location
 from hybrid_core.model import export, exported_model, load_encoder
 from hybrid_core.plan import BatchPlan
 from hybrid_core.storage import mark_complete, upload_directory
@@ -23,7 +24,7 @@ def run(request: TrainRequest) -> None:
     """Train this rank's part of the request; rank 0 exports the finished encoder."""
     config = request.config
     torch.set_num_threads(config.train.threads)
-    corpus = Corpus.open(request.corpus, config.data.languages)
+    corpus = Corpus.open(corpus_location(config.data.corpus), config.data.languages)
     encoder = load_encoder(exported_model(config.model, request.base), seed=config.seed).to(
         ray.train.torch.get_device()
     )
