@@ -41,7 +41,6 @@ def squad_parallel() -> Values:
         "output": "runs/squad_parallel",
         "data": {"corpus": "runs/squad_parallel/corpus"},
         "model": {"vocabulary": "trimmed", "freeze_embeddings": True, "max_query_tokens": 48, "max_passage_tokens": 96},
-        "plan": {"block": 20},
         "prepare": {"exclude": ["xquad_r", "mlqa_r"], "licence": "CC BY-SA 4.0"},
         "train": {"steps": 100, "global_batch": 32, "learning_rate": 5e-5, "workers": 2, "precision": "bfloat16",
                   "log_every": 10, "checkpoint_every": 25},

@@ -77,7 +77,7 @@ class Corpus:
                     f"data.languages: {language!r} has no pairs in {uri}{nearest(language, manifest['languages'])}"
                 )
         source = pa.memory_map(str(directory / "rows.arrow"))
-        return cls(directory, manifest, pa.ipc.open_file(source).read_all(), tuple(sorted(languages)))
+        return cls(directory, manifest, pa.ipc.open_file(source).read_all(), tuple(sorted(set(languages))))
 
     @property
     def fingerprint(self) -> str:

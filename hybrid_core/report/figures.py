@@ -73,7 +73,11 @@ def levels_figure(comparison: Comparison) -> Figure:
             }
             offset = (number - (len(arms) - 1) / 2) * 0.8 / len(arms)
             _intervals(
-                axes, {i + offset: e for i, e in rows.items()}, arm_colour(arm, arms), arm_marker(arm, arms), plain(arm)
+                axes,
+                {i + offset: e for i, e in rows.items()},
+                arm_colour(arm, arms),
+                arm_marker(arm, arms),
+                name_of(arm, 55),
             )
         _suite_rows(axes, comparison, suites)
         axes.set_title(SETTING_TITLES[setting])
@@ -93,12 +97,11 @@ def heat_map_figure(comparison: Comparison, suite: str) -> Figure:
         languages_of(comparison, suite),
         sorted({row["query"] for row in rows}),
     )
-    figure, panels = _grid(len(arms), 0.34 * len(passages) + 0.45, 0.3 * len(queries) + 0.65)
+    figure, panels = _grid(arms, 0.34 * len(passages) + 0.45, 0.3 * len(queries) + 0.65)
     scale = Normalize(100 * min(row["value"] for row in rows), 100 * max(row["value"] for row in rows))
     for axes, arm in zip(panels, arms, strict=False):
         values = {(row["query"], row["passage"]): 100 * row["value"] for row in rows if row["arm"] == arm}
         _heat_map(axes, values, queries, passages, scale)
-        axes.set_title(name_of(arm, _fitting(axes)))
     figure.colorbar(
         ScalarMappable(scale, _HEAT), ax=panels, label="mAP × 100", shrink=0.8, aspect=30, pad=0.01
     ).outline.set_visible(False)
@@ -115,7 +118,7 @@ def histogram_figure(comparison: Comparison, suite: str) -> Figure:
     if not rows:
         return _note(f"{suite_title(suite)} has no pooled ranking")
     arms, queries = comparison["arms"], sorted({row["query"] for row in rows})
-    figure, panels = _grid(len(arms), 0.26 * len(comparison["pools"][suite]) + 0.9, 0.26 * len(queries) + 0.85)
+    figure, panels = _grid(arms, 0.26 * len(comparison["pools"][suite]) + 0.9, 0.26 * len(queries) + 0.85)
     for axes, arm in zip(panels, arms, strict=False):
         for y, query in enumerate(queries):
             shares = {row["passage"]: 100 * row["share"] for row in rows if row["arm"] == arm and row["query"] == query}
@@ -127,7 +130,6 @@ def histogram_figure(comparison: Comparison, suite: str) -> Figure:
             xlabel=f"% of the pooled top {top_k(comparison)}",
         )
         axes.set_yticks(range(len(queries)), [plain(query) for query in queries])
-        axes.set_title(name_of(arm, _fitting(axes)))
         axes.spines["left"].set_visible(False)
     return figure
 
@@ -218,12 +220,6 @@ def name_of(text: str, longest: int) -> str:
     """A name as matplotlib text, cut in the middle where it would crowd the figure: both ends tell names apart."""
     half = (longest - 1) // 2
     return plain(text if len(text) <= longest else f"{text[:half]}…{text[-half:]}")
-
-
-def _fitting(axes: Axes) -> int:
-    """How many characters of a title fit above a panel."""
-    columns = axes.get_subplotspec().get_gridspec().ncols
-    return max(8, int(11 * axes.get_figure().get_figwidth() / columns) - 4)
 
 
 def plain(text: str) -> str:
@@ -323,13 +319,16 @@ def _alpha_line(axes: Axes, line: Sequence[Mapping[str, Any]], setting: str) -> 
     )
 
 
-def _grid(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of page width with this many equal panels, as even rows as fit."""
-    columns = max(1, min(panels, int(WIDTH // width)))
-    rows = math.ceil(panels / columns)
+def _grid(arms: Sequence[str], width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of page width with an equal panel per arm, as even rows as fit; width and height of a panel in inches."""
+    panels = len(arms)
+    rows = math.ceil(panels / max(1, min(panels, int(WIDTH // width))))
     columns = math.ceil(panels / rows)
-    figure = Figure(figsize=(WIDTH if panels > 1 else max(width + 1.2, 5.0), rows * height), layout="constrained")
+    page = WIDTH if panels > 1 else max(width + 1.2, 5.0)
+    figure = Figure(figsize=(page, rows * height), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axes, arm in zip(grid, arms, strict=False):
+        axes.set_title(name_of(arm, max(8, int(11 * page / columns) - 4)))
     for axes in grid[panels:]:
         axes.set_visible(False)
     return figure, grid[:panels]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -19,33 +20,39 @@ def weights(model: str) -> np.ndarray:
     return np.concatenate([tensors[name].reshape(-1) for name in sorted(tensors)])
 
 
-def first_checkpoint(out: Path) -> Path | None:
-    return next(iter(out.glob("checkpoints/*/checkpoint_*/complete.json")), None)
+def checkpointed_steps(out: Path) -> list[int]:
+    """Steps of the complete checkpoints that are there now."""
+    return [json.loads(file.read_text())["step"] for file in out.glob("checkpoints/*/checkpoint_*/complete.json")]
+
+
+def difference(model: str, other: str) -> float:
+    return float(np.abs(weights(model) - weights(other)).max())
 
 
 def test_killed_worker_and_killed_driver_end_in_the_weights_of_one_undisturbed_worker(jobs: Jobs) -> None:
     calm = jobs.run("train", *LONG, "--set", "train.workers=1", "--set", f"output={jobs.home / 'calm'}")
     assert calm.status == 0, calm.output
+    reference = calm.summary["outputs"]["model"]
 
-    process = jobs.start("train", *LONG, "--json", str(jobs.home / "worker.json"))
-    wait_for(lambda: first_checkpoint(jobs.home / "out"), "a checkpoint")
+    summary = jobs.home / "worker.json"
+    process = jobs.start("train", *LONG, "--json", str(summary))
+    wait_for(lambda: max(checkpointed_steps(jobs.home / "out"), default=0) >= 60, "a checkpoint past step 50")
     workers = [pid for pid, title in processes_below(process.pid).items() if "RayTrainWorker" in title]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
-    (recovered,) = (p.parent for p in (jobs.home / "out" / "models").glob("hybrid-*/complete.json"))
-    assert np.abs(weights(str(recovered)) - weights(calm.summary["outputs"]["model"])).max() < 1e-4
+    assert output.count("hybrid: step 50 of 300") == 1, "the run started from the beginning again"
+    assert difference(json.loads(summary.read_text())["outputs"]["model"], reference) < 1e-4
 
     elsewhere = ["--set", f"output={jobs.home / 'driver'}"]
     process = jobs.start("train", *LONG, *elsewhere)
-    wait_for(
-        lambda: len(list((jobs.home / "driver").glob("checkpoints/*/checkpoint_*/complete.json"))) > 1, "checkpoints"
-    )
+    wait_for(lambda: max(checkpointed_steps(jobs.home / "driver"), default=0) >= 60, "a checkpoint past step 50")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=60)
     assert not list((jobs.home / "driver" / "models").glob("hybrid-*"))
-    resumed = jobs.run("train", *LONG, *elsewhere)
+    resumed = jobs.run("train", *LONG, *elsewhere, "--set", "train.workers=1")
     assert resumed.status == 0, resumed.output
+    assert "hybrid: step 50 of 300" not in resumed.output, "the run started from the beginning again"
     assert "hybrid: step 300 of 300" in resumed.output
-    assert np.abs(weights(resumed.summary["outputs"]["model"]) - weights(calm.summary["outputs"]["model"])).max() < 1e-4
+    assert difference(resumed.summary["outputs"]["model"], reference) < 1e-4

@@ -45,6 +45,7 @@ def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
     assert {p: p.stat().st_mtime_ns for p in (out / "models").rglob("*.safetensors")} == before
     assert again.summary["metrics"] == first.summary["metrics"]
     assert again.summary["mlflow_run_id"] == first.summary["mlflow_run_id"]
+    check_tracking(out, first.summary["mlflow_run_id"])
 
 
 def check_tracking(out: Path, parent_id: str) -> None:
@@ -53,6 +54,7 @@ def check_tracking(out: Path, parent_id: str) -> None:
     parent = client.get_run(parent_id)
     assert parent.info.status == "FINISHED"
     assert {a.path for a in client.list_artifacts(parent_id)} >= {"report", "pictures", "tables"}
+    assert parent.data.metrics["hybrid_0.25/made_up/multi/mAP"] > 0
     children = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{parent_id}'")
     by_name = {run.info.run_name: run for run in children}
     assert set(by_name) == {"base", "mono", "hybrid@0.25"}

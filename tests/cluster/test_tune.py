@@ -27,6 +27,7 @@ def test_the_smoke_space_runs_three_ratios(jobs: Jobs) -> None:
 
     client = MlflowClient(f"sqlite:///{jobs.home / 'out' / 'mlflow.db'}")
     parent = client.get_run(swept.summary["mlflow_run_id"])
+    assert parent.data.metrics["alpha_0.5/sample_encyclopaedic/multi/mAP"] > 0
     children = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
     assert {c.data.params["plan.alpha"] for c in children} == {"0.0", "0.5", "1.0"}
     assert all(c.info.status == "FINISHED" for c in children)

@@ -43,7 +43,7 @@ def test_arrows_go_one_way_and_files_are_read_in_one_sitting(file: Path) -> None
 def test_the_core_runs_without_ray_mlflow_and_drawing_libraries() -> None:
     program = """
 import sys
-for name in ("ray", "mlflow", "matplotlib", "jinja2", "datasets", "peft", "boto3", "pandas_"):
+for name in ("ray", "mlflow", "matplotlib", "jinja2", "datasets", "peft", "boto3"):
     sys.modules[name] = None
 import hybrid_core.trainer, hybrid_core.encode, hybrid_core.evaluate, hybrid_core.stats, hybrid_core.recipes
 print("ok")

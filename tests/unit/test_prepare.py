@@ -90,9 +90,15 @@ def test_a_sentence_out_of_a_longer_passage_of_a_suite_is_found() -> None:
 
 def test_what_context_adds_to_a_candidate_does_not_hide_its_sentence() -> None:
     exam = suite()
-    exam.passages.add("en-0", "en", f"{LONG}. The paragraph it was taken from.", sentence=f"{LONG}.")
+    exam.passages.add("en-0", "en", f"{LONG} and the paragraph it was taken from.", sentence=LONG)
     pairs = [Pair("bad", "en", "q1", f"{LONG}."), Pair("ok", "en", "q2", "fine")]
     assert left(prepare(pairs, [exam])) == {"ok"}
+
+
+def test_the_same_passage_of_short_sentences_is_found() -> None:
+    passage = "It rained all of the day. Nobody went out. The shops were closed."
+    pairs = [Pair("bad", "en", "q1", passage), Pair("ok", "en", "q2", "Nobody went out.")]
+    assert left(prepare(pairs, [suite(passages=[("en", "x", passage)])])) == {"ok"}
 
 
 def test_short_sentences_are_shared_by_chance() -> None:

@@ -94,7 +94,9 @@ def rows_of_main_table(html: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """(Arm, [(value, interval)]) of every row of the main table, in order."""
     section = html[html.index('id="levels"') : html.index('id="pictures"')]
     found = []
-    for name, cells in re.findall(r'<tr><th scope="row">.*?</span>(.*?)</th>(.*?)</tr>', section, flags=re.DOTALL):
+    for name, cells in re.findall(
+        r'<tr><th scope="row" class="arm">.*?</span>(.*?)</th>(.*?)</tr>', section, flags=re.DOTALL
+    ):
         values = re.findall(r"<td>(?:<b>)?([^<]*)(?:</b>)?(?:<small>([^<]*)</small>)?</td>", cells)
         found.append((name, values))
     return found

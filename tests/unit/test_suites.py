@@ -342,11 +342,11 @@ def test_a_suite_json_that_cannot_be_read_is_named(tmp_path: Path, content: byte
 
 
 def lareqa(language: str, candidates: int) -> dict[str, Any]:
-    """XQuAD-R in small: one paragraph of all sentences; question i is answered in sentence i (modulo their number)."""
+    """XQuAD-R in small: one paragraph of all sentences; question i is answered somewhere in sentence i (modulo their number)."""
     texts = [f"{language} sentence {i:04d}.\n" for i in range(candidates)]
     size = len(texts[0])
     qas = [
-        {"id": f"id{i}", "question": f"{language} {i}?", "answers": [{"text": "s", "answer_start": i % candidates * size + 3}]}
+        {"id": f"id{i}", "question": f"{language} {i}?", "answers": [{"text": "s", "answer_start": i % candidates * size + i % size}]}
         for i in range(1190)
     ]  # fmt: skip
     breaks = [[i * size, (i + 1) * size] for i in range(candidates)]
