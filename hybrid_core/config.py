@@ -113,7 +113,7 @@ class PlanConfig:
         high=1.0,
     )
     block: int = setting(
-        100, "mode and language counts are exact over every block of this many draws", low=1, high=100_000
+        100, "mode and language counts are exact over every block of this many draws", low=1, high=10_000
     )
 
 

@@ -95,7 +95,7 @@ class BatchPlan:
         """Identity of the whole sequence: equal hashes mean equal batches at every step."""
         return digest(
             {"corpus": self._corpus.fingerprint, "languages": self._languages, "plan": as_dict(self._config), "alpha": self.alpha,
-             "seed": self._seed, "global_batch": self._batch, "version": 1}
+             "seed": self._seed, "global_batch": self._batch, "version": 2}
         )  # fmt: skip
 
     def step(self, number: int) -> StepPlan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import random
 import shutil
@@ -47,20 +48,13 @@ def rows(corpus: Corpus) -> list[Pair]:
 
 
 def components(pairs: list[Pair]) -> set[frozenset[str]]:
-    """Meanings joined by equal passages, found by merging sets until nothing changes."""
-    holders: dict[tuple[str, str], set[str]] = {}
-    for p in pairs:
-        holders.setdefault((p.language, " ".join(p.passage.split())), set()).add(p.meaning_id)
-    sets = [set(s) for s in holders.values()]
-    merged = True
-    while merged:
-        merged = False
-        for i, one in enumerate(sets):
-            for other in [s for s in sets[i + 1 :] if s & one]:
-                one |= other
-                sets.remove(other)
-                merged = True
-    return {frozenset(s) for s in sets}
+    """Meanings joined by equal passages: the smallest label spreads until nothing changes."""
+    label = {p.meaning_id: p.meaning_id for p in pairs}
+    for _ in label:
+        for p, q in itertools.product(pairs, pairs):
+            if (p.language, p.passage.split()) == (q.language, q.passage.split()):
+                label[p.meaning_id] = min(label[p.meaning_id], label[q.meaning_id])
+    return {frozenset(m for m in label if label[m] == name) for name in label.values()}
 
 
 @modest

@@ -202,6 +202,7 @@ def test_the_report_counts_languages_pairs_and_meanings() -> None:
         "dropped": {"same id in the same language": 1},
         "leaked_meanings": {"id in exam": 2},
         "leaked_rows_per_language": {"de": 2, "en": 2, "fr": 1},
+        "excluded_suites": {"exam": exam.fingerprint},
     }
 
 

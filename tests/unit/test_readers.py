@@ -211,6 +211,8 @@ def test_the_sentence_at_a_position_is_the_span_that_holds_it(text: str, data: s
             ["No. 5 was the longest of them…", "So it stayed there."],
         ),
         ("短句。“第二句！”第三句", ["短句。", "“第二句！”", "第三句"]),
+        ("यह नदी पहाड़ से निकलती है। यह सागर में मिलती है।", ["यह नदी पहाड़ से निकलती है।", "यह सागर में मिलती है।"]),
+        ("هل يجري هذا النهر إلى البحر؟ نعم، كل يوم.", ["هل يجري هذا النهر إلى البحر؟", "نعم، كل يوم."]),
         ("no end at all", ["no end at all"]),
     ],
 )

@@ -256,7 +256,7 @@ def test_upload_copies_all_files(sealed: Path, tmp_path: Path, form: Callable[[P
     assert verify_complete(target)["step"] == 7
 
 
-def test_upload_replaces_what_was_there(sealed: Path, tmp_path: Path) -> None:
+def test_upload_replaces_a_sealed_directory_as_a_whole(sealed: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     (target / "deep").mkdir(parents=True)
     (target / "stale").write_text("old")
@@ -264,21 +264,72 @@ def test_upload_replaces_what_was_there(sealed: Path, tmp_path: Path) -> None:
     mark_complete(target, kind="old")
     upload_directory(sealed, str(target))
     assert content(target) == content(sealed)
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["sealed", "target"]
 
 
-@pytest.mark.parametrize("replaced", [False, True], ids=["new", "over an old one"])
-def test_upload_writes_the_marker_last(sealed: Path, tmp_path: Path, replaced: bool) -> None:
-    """One file cannot be copied (its path gets too long): others may be there, the marker must not be."""
-    longest, target = os.pathconf("/", "PC_PATH_MAX"), tmp_path
-    while len(str(target)) < longest - 400:
-        target /= "t" * 200
-    if replaced:
-        upload_directory(sealed, str(target / "copy"))
+def test_upload_into_an_empty_folder_fills_it(sealed: Path, tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    upload_directory(sealed, str(tmp_path / "target"))
+    assert content(tmp_path / "target") == content(sealed)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["no marker", "beside a sealed directory"])
+def test_upload_does_not_replace_files_of_others(sealed: Path, tmp_path: Path, own: bool) -> None:
+    target = tmp_path / "target"
+    if own:
+        upload_directory(sealed, str(target))
+    (target / "notes").mkdir(parents=True)
+    (target / "notes" / "mine").write_text("precious")
+    before = content(target)
+    with pytest.raises(RequestError) as error:
+        upload_directory(sealed, str(target))
+    assert str(error.value).startswith(f"{target} holds files that are not ours")
+    assert "choose another output or remove them" in str(error.value)
+    assert content(target) == before
+
+
+def test_upload_does_not_replace_a_file(sealed: Path, tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("precious")
+    with pytest.raises((RequestError, OSError)):
+        upload_directory(sealed, str(tmp_path / "target"))
+    assert (tmp_path / "target").read_text() == "precious"
+
+
+def test_an_uploaded_directory_is_as_readable_as_a_new_one(sealed: Path, tmp_path: Path) -> None:
+    """Jobs write into a temporary directory, which nobody else may enter; the result is for everyone on the cluster."""
+    sealed.chmod(0o700)
+    (tmp_path / "new").mkdir()
+    upload_directory(sealed, str(tmp_path / "target"))
+    assert (tmp_path / "target").stat().st_mode == (tmp_path / "new").stat().st_mode
+
+
+@pytest.fixture
+def failing_upload(sealed: Path, tmp_path: Path) -> Path:
+    """A target to which one file of `sealed` cannot be copied: its path gets too long."""
+    longest, parent = os.pathconf("/", "PC_PATH_MAX"), tmp_path
+    while len(str(parent)) < longest - 400:
+        parent /= "t" * 200
+    upload_directory(sealed, str(parent / "old"))
     below = Path("z" * 200, "z" * 200)
     (sealed / below).mkdir(parents=True)
     (sealed / below / "file").write_text("last in the order of names")
-    mark_complete(sealed, kind="test")
+    mark_complete(sealed, kind="test", step=8)
+    return parent
+
+
+def test_a_failed_upload_keeps_the_old_directory(sealed: Path, failing_upload: Path) -> None:
     with pytest.raises(OSError):
-        upload_directory(sealed, str(target / "copy"))
-    assert "weights" in content(target / "copy")
-    assert "was cut short" in refusal(target / "copy")
+        upload_directory(sealed, str(failing_upload / "old"))
+    assert verify_complete(failing_upload / "old")["step"] == 7
+
+
+def test_a_failed_upload_leaves_no_marker_at_a_new_place(sealed: Path, failing_upload: Path) -> None:
+    with pytest.raises(OSError):
+        upload_directory(sealed, str(failing_upload / "new"))
+    assert "was cut short" in refusal(failing_upload / "new")
+
+
+def test_a_failed_upload_leaves_no_scratch_directory(sealed: Path, failing_upload: Path) -> None:
+    with pytest.raises(OSError):
+        upload_directory(sealed, str(failing_upload / "new"))
+    assert [f.name for f in failing_upload.iterdir()] == ["old"]

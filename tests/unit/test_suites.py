@@ -118,6 +118,19 @@ def test_the_order_of_the_names_is_kept() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("names", [["sample", "sample_law"], ["sample_law", "sample_law"]])
+def test_a_suite_named_twice_is_refused(names: list[str]) -> None:
+    with pytest.raises(RequestError) as error:
+        load_suites(names, None, "sentence")
+    assert "evaluate.suites: two suites are named 'sample_law'; name each once" in str(error.value)
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+    folders = [str(beir(tmp_path / place, {"name": "exam"})) for place in ("one", "two")]
+    with pytest.raises(RequestError, match=r"two suites are named 'exam'; .* \(suite\.json, field 'name'\)"):
+        load_suites(folders, None, "sentence")
+
+
 # --- BEIR-shaped folders
 
 QUERIES = [
