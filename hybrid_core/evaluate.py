@@ -119,7 +119,7 @@ def _bias_columns(
         return {name: np.full(len(rows), np.nan) for name in BIAS_METRICS}
     distance = bias.rank_distance(sorted_ranks)
     known = {lang: i for i, lang in enumerate(ranks.languages)}
-    own = np.array([known.get(suite.queries.languages[i], -1) for i in rows])
+    own = np.array([known.get(suite.queries.languages[i], -1) for i in rows], dtype=np.int64)
     same = np.where(own >= 0, shares[rows, np.maximum(own, 0)], np.nan)
     return {
         "rank_distance": distance, "rank_distance_share": distance / ranks.pool_sizes.sum(),

@@ -100,7 +100,12 @@ def _count_ahead(scores: torch.Tensor, query: torch.Tensor, passage: torch.Tenso
 
 def _best(scores: torch.Tensor, pool: _Pool, k: int) -> torch.Tensor:
     """Passage rows of the k best columns; equal scores in the order of ids."""
-    values, columns = scores.topk(min(k + 16, scores.shape[1]), dim=1)
+    extra = min(k + 16, scores.shape[1])
+    values, columns = scores.topk(extra, dim=1)
+    if extra < scores.shape[1] and bool(
+        (values[:, k - 1] == values[:, -1]).any()
+    ):  # a tie that reaches past the extra ones
+        values, columns = scores.sort(dim=1, descending=True, stable=True)
     rows = pool.rows[columns]
     by_id = pool.id_rank[rows].argsort(dim=1, stable=True)
     by_score = values.gather(1, by_id).argsort(dim=1, descending=True, stable=True)

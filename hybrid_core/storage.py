@@ -89,8 +89,11 @@ def write_bytes(uri: str, content: bytes) -> None:
         return
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     scratch = f"{path}.{uuid.uuid4().hex[:8]}.part"
-    Path(scratch).write_bytes(content)
-    os.replace(scratch, path)
+    try:
+        Path(scratch).write_bytes(content)
+        os.replace(scratch, path)
+    finally:
+        Path(scratch).unlink(missing_ok=True)
 
 
 def read_json(uri: str) -> Any:
@@ -125,7 +128,7 @@ def mark_complete(directory: Path, **facts: Any) -> None:
     files = {
         str(f.relative_to(directory)): {"bytes": f.stat().st_size, "sha256": _sha256(f)}
         for f in sorted(directory.rglob("*"))
-        if f.is_file() and f.name != MARKER
+        if f.is_file() and f != directory / MARKER
     }
     write_json(str(directory / MARKER), {**facts, "files": files})
 
@@ -141,10 +144,16 @@ def verify_complete(directory: Path) -> dict[str, Any]:
         raise RequestError(
             f"{directory} has no {MARKER}: it was cut short while being written; delete it or use another"
         )
-    facts: dict[str, Any] = json.loads(marker.read_text())
-    for name, expected in facts["files"].items():
+    try:
+        facts: dict[str, Any] = json.loads(marker.read_bytes())
+        files = {name: (expected["bytes"], expected["sha256"]) for name, expected in facts["files"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RequestError(
+            f"{marker} cannot be read ({type(error).__name__}: {error}); delete {directory} and run again"
+        ) from error
+    for name, (size, sha256) in files.items():
         file = directory / name
-        if not file.exists() or file.stat().st_size != expected["bytes"] or _sha256(file) != expected["sha256"]:
+        if not file.is_file() or file.stat().st_size != size or _sha256(file) != sha256:
             raise RequestError(
                 f"{file} is not the file named in {MARKER}: damaged or replaced; delete {directory} and run again"
             )
@@ -163,33 +172,43 @@ def upload_directory(local: Path, uri: str) -> None:
         RequestError: the place holds files that are not a sealed directory of ours.
     """
     fs, path = filesystem(uri)
-    present = fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
-    if any(f.type == pafs.FileType.File for f in present) and not _replaceable(uri, path, present):
-        raise RequestError(f"{uri} holds files that are not ours (no {MARKER}); choose another output or remove them")
+    names = {str(f.relative_to(local)) for f in local.rglob("*") if f.is_file()}
+    found = fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+    present = {f.path.removeprefix(path).lstrip("/") for f in found if f.type == pafs.FileType.File}
+    ours = names | {MARKER}  # an upload that was cut short left some of these
+    if exists(join(uri, MARKER)):
+        ours |= set(read_json(join(uri, MARKER)).get("files", ()))
+    if present - ours:
+        raise RequestError(
+            f"{uri} holds files that are not ours ({min(present - ours)}); choose another output or remove them"
+        )
     if is_remote(uri):
-        _upload(local, fs, path)
-        return
-    target, scratch = Path(path), Path(f"{path}.{uuid.uuid4().hex[:8]}.part")
-    shutil.copytree(local, scratch)
-    if target.exists():
-        shutil.rmtree(target)
-    scratch.rename(target)
+        _upload(local, fs, path, names, stale=present - names)
+    else:
+        _replace(local, Path(path))
 
 
-def _replaceable(uri: str, path: str, present: list[pafs.FileInfo]) -> bool:
-    """Whether every file below the path belongs to a sealed directory (or to one that was cut short by us in a bucket)."""
-    if not exists(join(uri, MARKER)):
-        return False
-    known = set(read_json(join(uri, MARKER)).get("files", ())) | {MARKER}
-    return all(f.path.removeprefix(path).lstrip("/") in known for f in present if f.type == pafs.FileType.File)
+def _replace(local: Path, target: Path) -> None:
+    """Copy beside the target, then swap by renaming."""
+    scratch, old = (target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.{kind}") for kind in ("part", "old"))
+    try:
+        shutil.copytree(local, scratch)
+        scratch.chmod(0o755)  # temporary directories are private
+        if target.exists():
+            target.rename(old)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def _upload(local: Path, fs: pafs.FileSystem, path: str) -> None:
+def _upload(local: Path, fs: pafs.FileSystem, path: str, names: set[str], stale: set[str]) -> None:
     """Copy file by file; the old marker goes first and the new one comes last, so that a reader never sees a mixture."""
     if fs.get_file_info(f"{path}/{MARKER}").type == pafs.FileType.File:
         fs.delete_file(f"{path}/{MARKER}")
-    names = [str(f.relative_to(local)) for f in sorted(local.rglob("*")) if f.is_file()]
-    for name in sorted(names, key=lambda n: n == MARKER):
+    for name in stale - {MARKER}:
+        fs.delete_file(f"{path}/{name}")
+    for name in sorted(names, key=lambda n: (n == MARKER, n)):
         pafs.copy_files(
             str(local / name), f"{path}/{name}", source_filesystem=pafs.LocalFileSystem(), destination_filesystem=fs
         )
@@ -219,6 +238,8 @@ def _fetch(uri: str, names: list[str], marker: bytes, target: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=target.parent))
     try:
         for name in names:
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise RequestError(f"{uri}: {MARKER} names a file outside the directory: {name!r}")
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             pafs.copy_files(
                 f"{path}/{name}",

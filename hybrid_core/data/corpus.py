@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -70,7 +71,8 @@ class Corpus:
             raise RequestError(
                 f"data.corpus={uri!r} is not a prepared corpus ({MARKER} is missing); make one with: python -m ray_jobs.prepare"
             )
-        manifest = json.loads((directory / "manifest.json").read_text())
+        verify_complete(directory)
+        manifest = json.loads((directory / "manifest.json").read_bytes())
         for language in languages:
             if not manifest["languages"].get(language):
                 raise RequestError(
@@ -141,6 +143,8 @@ def write_corpus(
                 f"meaning_id {after.meaning_id!r} occurs twice in language {after.language!r}; ids must be unique within a language"
             )
     directory.mkdir(parents=True, exist_ok=True)
+    (directory / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(directory / "pairs", ignore_errors=True)
     groups = passage_groups(ordered)
     _write_rows(directory / "rows.arrow", ordered, groups)
     bounds = _language_bounds(ordered)

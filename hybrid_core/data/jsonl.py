@@ -19,8 +19,8 @@ def read_jsonl(file: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[
         RequestError: missing file, bytes that are not UTF-8, a line that is not a JSON object, a missing, empty,
             non-text or over-long field.
     """
-    if not file.exists():
-        raise RequestError(f"{file} does not exist")
+    if not file.is_file():
+        raise RequestError(f"{file} is not a file" if file.exists() else f"{file} does not exist")
     with file.open("rb") as stream:
         for number, raw in enumerate(stream, start=1):
             if raw.strip():
@@ -36,6 +36,8 @@ def _record(raw: bytes, where: str, required: Sequence[str]) -> dict[str, Any]:
         raise RequestError(
             f"{where}: not JSON ({error.msg} at character {error.pos}); every line must be one JSON object"
         ) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of nested lists
+        raise RequestError(f"{where}: not JSON that can be read ({error})") from error
     if not isinstance(record, dict):
         raise RequestError(f"{where}: a {type(record).__name__} instead of a JSON object")
     for name in required:
@@ -49,6 +51,8 @@ def check_text(value: object, where: str, *, present: bool = True) -> str:
         raise RequestError(f"{where}: missing")
     if not isinstance(value, str):
         raise RequestError(f"{where}: {value!r} is not text")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise RequestError(f"{where}: half of a surrogate pair (a cut \\uXXXX escape); text must be valid Unicode")
     if not value.strip():
         raise RequestError(f"{where}: empty")
     if len(value) > MAX_CHARACTERS:

@@ -77,8 +77,9 @@ def _leaking_meanings(pairs: Sequence[Pair], suites: Sequence[Suite]) -> dict[st
             (lang, normalised(text)) for lang, text in zip(suite.queries.languages, suite.queries.texts, strict=True)
         }
         passages = {
-            (lang, normalised(text))
+            (lang, sentence)
             for lang, text in zip(suite.passages.languages, suite.passages.sentences, strict=True)
+            for sentence in _long_sentences(text)
         }
         for p in pairs:
             if p.meaning_id in leaks:

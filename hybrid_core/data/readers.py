@@ -78,7 +78,7 @@ def _read_hugging_face(source: str) -> Iterator[Pair]:
     name = source.removeprefix("hf://datasets/")
     try:
         rows = datasets.load_dataset(name, split="train")
-    except (OSError, ValueError, ConnectionError) as error:
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise RequestError(f"prepare.source={source!r} cannot be loaded: {error}") from error
     for number, record in enumerate(rows):
         yield _pair(dict(record), f"{source}, row {number}")
@@ -108,29 +108,38 @@ def _read_squad(file: Path, language: str, dataset: str, whole_paragraph: bool) 
         raise RequestError(
             f"{file}: not SQuAD-format JSON ({type(error).__name__}: {error}); expected an object with 'data'"
         ) from error
-    for a, article in enumerate(articles):
-        for p, paragraph in enumerate(article.get("paragraphs", ())):
+    for a, article in enumerate(_objects({"data": articles}, "data", str(file))):
+        for p, paragraph in enumerate(_objects(article, "paragraphs", f"{file}, data[{a}]")):
             where = f"{file}, data[{a}].paragraphs[{p}]"
-            context = check_text(paragraph.get("context"), f"{where}.context")
-            for qa in paragraph.get("qas", ()):
+            context = check_text(paragraph.get("context"), f"{where}.context", present="context" in paragraph)
+            for qa in _objects(paragraph, "qas", where):
                 id = check_text(qa.get("id"), f"{where}, a question's id", present="id" in qa)
                 start = _answer_start(qa, f"{where}, question {id!r}")
                 if start is None:
                     continue  # no answer with text: nothing says which sentence is relevant
-                query = check_text(qa.get("question"), f"{where}, question {id!r}")
+                if not 0 <= start < len(context):
+                    raise RequestError(f"{where}, question {id!r}: answer_start {start} is outside the context")
+                query = check_text(qa.get("question"), f"{where}, question {id!r}", present="question" in qa)
                 passage = context if whole_paragraph else sentence_at(context, start)
                 yield Pair(id, language, query.strip(), passage.strip(), dataset)
 
 
 def _answer_start(qa: dict[str, Any], where: str) -> int | None:
     """Start of the first answer that has text (some translations lost the span of the first)."""
-    answers = [a for a in qa.get("answers") or () if str(a.get("text", "")).strip()]
+    answers = [a for a in _objects(qa, "answers", where) if str(a.get("text", "")).strip()]
     if not answers:
         return None
     start = answers[0].get("answer_start")
     if not isinstance(start, int):
         raise RequestError(f"{where}, field 'answer_start': {start!r} is not a number")
     return start
+
+
+def _objects(parent: dict[str, Any], name: str, where: str) -> list[dict[str, Any]]:
+    found = parent.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(f, dict) for f in found):
+        raise RequestError(f"{where}: {name!r} is not a list of objects")
+    return found
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

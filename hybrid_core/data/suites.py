@@ -19,6 +19,7 @@ from hybrid_core.data import sample
 from hybrid_core.data.jsonl import check_text, read_jsonl
 from hybrid_core.data.languages import check_language
 from hybrid_core.errors import RequestError, nearest
+from hybrid_core.storage import absolute
 
 SETTINGS = ("mono", "cross", "multi")
 SAMPLE_SUITES = tuple(f"sample_{domain}" for domain in sample.DOMAINS)
@@ -81,6 +82,7 @@ def load_suites(names: Sequence[str], folder: str | None, candidate_text: str) -
     Raises:
         RequestError: an unknown name (nearest named), absent data (how to get it), or data that cannot be trusted.
     """
+    folder = absolute(folder) if folder else None
     expanded = [n for name in names for n in (SAMPLE_SUITES if name == "sample" else (name,))]
     if not expanded:
         raise RequestError("evaluate.suites is empty; name at least one suite")
@@ -173,9 +175,11 @@ def _load_lareqa(name: str, folder: Path, candidate_text: str) -> Suite:
     answers: dict[str, list[int]] = defaultdict(list)
     for language in sorted(expected.questions):
         before = len(queries), len(passages)
-        _read_lareqa(
-            folder / f"{language}.json", language, candidate_text == "sentence_with_context", queries, passages, answers
-        )
+        file = folder / f"{language}.json"
+        try:
+            _read_lareqa(file, language, candidate_text == "sentence_with_context", queries, passages, answers)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise RequestError(f"{file}: not LAReQA JSON ({type(error).__name__}: {error})") from error
         found = len(queries) - before[0], len(passages) - before[1]
         wanted = expected.questions[language], expected.candidates[language]
         if found != wanted:
@@ -306,4 +310,6 @@ def _read_qrels(file: Path, queries: Texts, passages: Texts) -> list[np.ndarray]
             raise RequestError(f"{where}: relevance {parts[3]!r}; this suite form is binary (0 or 1)")
         if parts[3] == "1":
             relevant[query_row[parts[0]]].append(passage_row[parts[2]])
+    if not any(relevant):
+        raise RequestError(f"{file} judges no passage relevant (no line ends in 1)")
     return [np.array(sorted(set(rows)), dtype=np.int64) for rows in relevant]
