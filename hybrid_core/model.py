@@ -252,6 +252,7 @@ def export(encoder: Encoder, directory: Path) -> None:
     if hasattr(backbone, "merge_and_unload"):
         backbone = encoder.backbone = backbone.merge_and_unload()
     directory.mkdir(parents=True, exist_ok=True)
+    transformers.logging.disable_progress_bar()
     backbone.save_pretrained(directory)
     encoder.tokenizer.save_pretrained(directory)
     for name, content in _sentence_transformers_files(encoder, directory).items():

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
+import transformers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from hybrid_core.errors import RequestError, nearest
@@ -78,6 +79,7 @@ def _convert(weights: Path, tokenizer_json: Path, target: Path) -> None:
     """Write the Hugging Face directory beside its final place, then rename: two processes may do this at once."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=target.parent))
+    transformers.logging.disable_progress_bar()
     try:
         with weights.open("rb") as file:
             _read_model(file).save_pretrained(scratch)

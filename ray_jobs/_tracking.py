@@ -121,7 +121,8 @@ class Run:
             return
         mlflow.set_tracking_uri(self.place.tracking_uri)
         with mlflow.start_run(run_id=self.id), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*input example was not provided.*")
+            # MLflow asks for an example input and for type hints; it gets a signature instead.
+            warnings.filterwarnings("ignore", message="(?s).*(input example was not provided|Add type hints to the)")
             info = mlflow.pyfunc.log_model(
                 name="encoder",
                 python_model=str(Path(__file__).with_name("_served_encoder.py")),
@@ -142,9 +143,9 @@ class Run:
 
 
 @contextlib.contextmanager
-def recording(config: Config, name: str, *, kind: str, parent: Run | None = None) -> Iterator[Run]:
+def recording(config: Config, name: str, *, kind: str, parent: Run | None = None, trains: bool = True) -> Iterator[Run]:
     """Open (or continue) the run of a request; it ends FINISHED, or FAILED when the body raises."""
-    run = open_run(config, name, kind=kind, parent=parent)
+    run = open_run(config, name, kind=kind, parent=parent, trains=trains)
     try:
         yield run
     except BaseException:
@@ -153,8 +154,11 @@ def recording(config: Config, name: str, *, kind: str, parent: Run | None = None
     run.finish()
 
 
-def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None) -> Run:
-    """The run of this request: found by its key if it was started before, else created with all parameters."""
+def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None, trains: bool = True) -> Run:
+    """The run of this request: found by its key if it was started before, else created with all parameters.
+
+    A run that trains nothing (`trains=False`) is not shown with a plan and training settings.
+    """
     _quiet()
     place = Place.of(config)
     client = MlflowClient(place.tracking_uri)
@@ -169,11 +173,18 @@ def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None)
     if found:
         client.update_run(found[0].info.run_id, status="RUNNING")
         return Run(place, found[0].info.run_id)
-    tags = {_KEY: key, "hybrid.kind": kind, "hybrid.config_hash": config_hash(config), "mlflow.runName": name}
+    tags = {
+        "mlflow.source.name": f"python -m ray_jobs.{kind}",
+        _KEY: key,
+        "hybrid.kind": kind,
+        "hybrid.config_hash": config_hash(config),
+        "mlflow.runName": name,
+    }
     if parent:
         tags["mlflow.parentRunId"] = parent.id
     run = Run(place, client.create_run(experiment, tags=tags, run_name=name).info.run_id)
-    run.log_params(flat(config))
+    shown = flat(config).items()
+    run.log_params({k: v for k, v in shown if trains or not k.startswith(("plan.", "train."))})
     return run
 
 
@@ -186,7 +197,13 @@ def _experiment(client: MlflowClient, place: Place) -> str:
     existing = client.get_experiment_by_name(place.experiment)
     if existing:
         return str(existing.experiment_id)
-    return str(client.create_experiment(place.experiment, artifact_location=place.artifact_location))
+    return str(
+        client.create_experiment(
+            place.experiment,
+            artifact_location=place.artifact_location,
+            tags={"mlflow.experimentKind": "custom_model_development"},  # the UI then opens on runs, not on chat traces
+        )
+    )
 
 
 def _quiet() -> None:

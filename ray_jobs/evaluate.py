@@ -31,7 +31,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     connect_for(config)
     try:
         with _tracking.recording(
-            config, f"evaluate {config.model.name.rstrip('/').rsplit('/', 1)[-1]}", kind="evaluate"
+            config, f"evaluate {config.model.name.rstrip('/').rsplit('/', 1)[-1]}", kind="evaluate", trains=False
         ) as tracked:
             evaluations = evaluate_model(config, base, suites, f"evaluate-{tracked.id[:8]}")
             metrics = {name: value for e in evaluations.values() for name, value in setting_means(e).items()}

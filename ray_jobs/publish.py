@@ -18,10 +18,14 @@ from hybrid_core import storage
 from hybrid_core.config import Config, config_hash
 from hybrid_core.data.suites import Suite
 from hybrid_core.report import figures
+from hybrid_core.report.answer import short_answer
 from hybrid_core.report.page import markdown_table, render
 from hybrid_core.storage import absolute, join
 from ray_jobs import _tracking
 from ray_jobs.steps import open_corpus
+
+_LONGEST_NOTE = 7500
+"""Characters; MLflow keeps tags of up to 8,000."""
 
 
 def publish_comparison(comparison: dict[str, Any], config: Config, run: _tracking.Run) -> dict[str, str]:
@@ -41,6 +45,8 @@ def publish_comparison(comparison: dict[str, Any], config: Config, run: _trackin
         for name, figure in _pictures(comparison).items():
             figure.savefig(Path(scratch) / name, dpi=140)
             run.log_file(Path(scratch) / name, "pictures")
+    answer = "\n".join(f"- {line}" for line in short_answer(comparison))
+    run.set_tags({"mlflow.note.content": f"{answer}\n\n{files['report.md']}"[:_LONGEST_NOTE]})
     run.log_table(comparison["levels"], "tables/levels.json")
     run.log_table(comparison["differences"], "tables/differences.json")
     run.log_metrics(0, {level_name(row): row["value"] for row in comparison["levels"]})

@@ -97,7 +97,7 @@ def _run_arm(
 ) -> tuple[dict[str, Evaluation], str]:
     """Train one arm (unless it is the base) and evaluate it, as a child run."""
     settings = config if arm == "base" else arm_config(config, arm)
-    with _tracking.recording(settings, arm, kind="arm", parent=parent) as run:
+    with _tracking.recording(settings, arm, kind="arm", parent=parent, trains=arm != "base") as run:
         if arm == "base":
             model, plan_hash = base, ""
         else:
