@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ from hybrid_core.storage import absolute, is_remote, join
 from hybrid_core.summary import language_means
 
 _KEY = "hybrid.key"
+_ENCODER = "encoder"
 _METRICS_PER_CALL = 900
 _LONGEST_PARAM = 500
 
@@ -120,13 +122,14 @@ class Run:
         if self._client.get_run(self.id).data.tags.get("hybrid.logged_model_source") == source:
             return
         mlflow.set_tracking_uri(self.place.tracking_uri)
-        with mlflow.start_run(run_id=self.id), warnings.catch_warnings():
+        with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(run_id=self.id), warnings.catch_warnings():
             # MLflow asks for an example input and for type hints; it gets a signature instead.
             warnings.filterwarnings("ignore", message="(?s).*(input example was not provided|Add type hints to the)")
+            named = shutil.copytree(directory, Path(scratch) / _ENCODER)  # MLflow keeps the folder's name
             info = mlflow.pyfunc.log_model(
                 name="encoder",
                 python_model=str(Path(__file__).with_name("_served_encoder.py")),
-                artifacts={"encoder": str(directory)},
+                artifacts={_ENCODER: str(named)},
                 code_paths=[str(Path(hybrid_core.__file__).parent)],
                 signature=infer_signature(["text"], np.zeros((1, 1), np.float32), params={"kind": "query"}),
                 pip_requirements=["torch==2.13.0", "transformers>=5.20,<6", "pyarrow", "pyyaml"],
@@ -222,7 +225,7 @@ def resolve_model(name: str, config: Config) -> str:
         return name
     mlflow.set_tracking_uri(Place.of(config).tracking_uri)
     try:
-        return join(str(mlflow.artifacts.download_artifacts(name)).rstrip("/"), "artifacts", "encoder")
+        return join(str(mlflow.artifacts.download_artifacts(name)).rstrip("/"), "artifacts", _ENCODER)
     except (MlflowException, OSError) as error:
         raise RequestError(
             f"model.name={name!r} is not in MLflow at {redacted(Place.of(config).tracking_uri)}: {str(error).splitlines()[0]}"

@@ -37,7 +37,7 @@ def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
     scores = pq.read_table(out / "scores" / "mono" / "made_up.parquet")
     assert set(scores["setting"].to_pylist()) == {"mono", "cross", "multi"}
 
-    check_tracking(out, first.summary["mlflow_run_id"])
+    model_id = check_tracking(out, first.summary["mlflow_run_id"])
     before = {p: p.stat().st_mtime_ns for p in (out / "models").rglob("*.safetensors")}
     assert len(before) == 3
     again = jobs.run("study", *flags)
@@ -45,10 +45,15 @@ def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
     assert {p: p.stat().st_mtime_ns for p in (out / "models").rglob("*.safetensors")} == before
     assert again.summary["metrics"] == first.summary["metrics"]
     assert again.summary["mlflow_run_id"] == first.summary["mlflow_run_id"]
-    check_tracking(out, first.summary["mlflow_run_id"])
+    assert check_tracking(out, first.summary["mlflow_run_id"]) == model_id
+
+    served = jobs.run("evaluate", "--set", f"model.name=models:/{model_id}")
+    assert served.status == 0, served.output
+    name = "made_up/multi/mAP"
+    assert abs(served.summary["metrics"][name] - first.summary["metrics"][f"hybrid@0.25/{name}"]) < 1e-6
 
 
-def check_tracking(out: Path, parent_id: str) -> None:
+def check_tracking(out: Path, parent_id: str) -> str:
     uri = f"sqlite:///{out / 'mlflow.db'}"
     client = MlflowClient(uri)
     parent = client.get_run(parent_id)
@@ -65,13 +70,16 @@ def check_tracking(out: Path, parent_id: str) -> None:
     assert [point.step for point in curve] == [2, 4, 6]
     assert "made_up/multi/mAP" in hybrid.data.metrics
     assert "made_up/cross/mAP/de-en" in hybrid.data.metrics
-    check_logged_model(client, uri, hybrid.info.experiment_id, hybrid.info.run_id, hybrid.data.tags["hybrid.model"])
+    return check_logged_model(
+        client, uri, hybrid.info.experiment_id, hybrid.info.run_id, hybrid.data.tags["hybrid.model"]
+    )
 
 
-def check_logged_model(client: MlflowClient, uri: str, experiment: str, run_id: str, model: str) -> None:
+def check_logged_model(client: MlflowClient, uri: str, experiment: str, run_id: str, model: str) -> str:
     mlflow.set_tracking_uri(uri)
     (logged,) = [m for m in client.search_logged_models([experiment]) if m.source_run_id == run_id]
     served = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
     texts = [p.passage for p in made_up_pairs(4)]
     ours = encode(load_encoder(ModelConfig(name=model)), texts, "passage")
     assert np.abs(served.predict(texts, params={"kind": "passage"}) - ours).max() < 1e-5
+    return str(logged.model_id)
