@@ -60,10 +60,11 @@ def _against(comparison: Comparison, arm: str, reference: str) -> str:
         estimate = difference(comparison, suite, setting, "mAP", arm, reference)
         if estimate is not None:
             parts[_direction(estimate)].append(f"{SETTING_TITLES[setting].lower()} {_numbers(estimate)}")
-    clauses = [f"{word} in {_listed(parts[word])} retrieval" for word in ("higher", "lower") if parts[word]]
+    clauses = [f"{word} in {_listed(parts[word])}" for word in ("higher", "lower") if parts[word]]
     if parts["undecided"]:
-        clauses.append(f"no difference can be claimed in {_listed(parts['undecided'])} retrieval")
-    opening = f"{_opening(arm_phrase(arm))} against {arm_phrase(reference)}, points of mAP on {suite_title(suite)}"
+        clauses.append(f"no difference can be claimed in {_listed(parts['undecided'])}")
+    where = f"mAP points on {suite_title(suite)} (mono-, cross- and multilingual retrieval)"
+    opening = f"{_opening(arm_phrase(arm))} against {arm_phrase(reference)}, {where}"
     return f"{opening}: {'; '.join(clauses)}." if clauses else ""
 
 
@@ -118,7 +119,7 @@ def _shift_clause(comparison: Comparison, arm: str, reference: str) -> str:
         "grows": "it grows in", "shrinks": "it shrinks in", "undecided": "undecided in",
         "moves up": "the difference moves towards it in", "moves down": "the difference moves away from it in",
     }  # fmt: skip
-    return ", ".join(f"{words[direction]} {_listed(names)} retrieval" for direction, names in found.items())
+    return ", ".join(f"{words[direction]} {_listed(names)}" for direction, names in found.items())
 
 
 def _levels_in_short(comparison: Comparison) -> list[str]:

@@ -18,7 +18,12 @@ from hybrid_core.model import load_encoder
 
 from .conftest import Jobs
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own use of SQLAlchemy
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy"),  # MLflow's own use of SQLAlchemy
+    pytest.mark.filterwarnings(
+        "ignore:(?s).*Any type hint is inferred"
+    ),  # MLflow, of a model that gives a signature instead
+]
 
 
 def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -18,17 +20,20 @@ RAY = str(Path(sys.executable).with_name("ray"))
 
 
 def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """Free ports outside Ray's worker range (10002-19999) whose gRPC sibling, 10000 above (SeaweedFS), is free too."""
+    found: list[int] = []
+    candidates = random.sample(range(20_000, 30_000), 1000)
+    while len(found) < count:
+        port = candidates.pop()
+        with socket.socket() as own, socket.socket() as sibling, contextlib.suppress(OSError):
+            own.bind(("127.0.0.1", port))
+            sibling.bind(("127.0.0.1", port + 10_000))
+            found.append(port)
+    return found
 
 
 @pytest.fixture
-def head(jobs: Jobs, background: Callable[..., Any]) -> dict[str, str]:
+def head(jobs: Jobs, background: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A head node with the environment of ray_jobs.environment; returns the client's environment."""
     lines = subprocess.run(
         [sys.executable, "-m", "ray_jobs.environment"], env=jobs.env, capture_output=True, text=True, check=True
@@ -36,11 +41,12 @@ def head(jobs: Jobs, background: Callable[..., Any]) -> dict[str, str]:
     node = dict(line.removeprefix("export ").split("=", 1) for line in lines)
     env = jobs.env | {name: value.strip("'") for name, value in node.items()}
     env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    short = tmp_path_factory.getbasetemp().parent / f"r{os.getpid()}"  # socket paths must stay below 108 characters
     gcs, dashboard, agent, metrics = free_ports(4)
     background(
         [RAY, "start", "--head", "--block", f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1",
          f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}", "--num-cpus=4",
-         "--object-store-memory=200000000", f"--temp-dir={jobs.home}/r", "--disable-usage-stats"],
+         "--object-store-memory=200000000", f"--temp-dir={short}", "--disable-usage-stats"],
         env=env, cwd=jobs.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     client = env | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}

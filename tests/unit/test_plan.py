@@ -230,20 +230,24 @@ def test_a_row_is_drawn_equally_often_over_whole_blocks(corpora: dict[str, Corpu
     assert set(counts.values()) == {9}
 
 
-def test_no_pair_repeats_before_its_languages_are_exhausted(corpora: dict[str, Corpus]) -> None:
+@pytest.mark.parametrize("policy", ["cross", "hybrid"])
+@pytest.mark.parametrize("cross_pair", ["per_example", "per_batch"])
+def test_no_pair_repeats_before_its_languages_are_exhausted(
+    corpora: dict[str, Corpus], policy: str, cross_pair: str
+) -> None:
     corpus = corpora["equal"]
-    plan = a_plan(corpus, batch=12, policy="cross")
+    plan = a_plan(corpus, batch=12, policy=policy, cross_pair=cross_pair)
     drawn: dict[tuple[str, str], list[int]] = {}
-    for k in range(60):
+    for k in range(60 if policy == "cross" else 120):
         planned = plan.step(k)
         pairs = zip(languages(corpus, planned.query_rows), languages(corpus, planned.passage_rows), strict=True)
         for pair, row in zip(pairs, planned.query_rows.tolist(), strict=True):
             drawn.setdefault(pair, []).append(row)
-    assert len(drawn) == 6
-    for rows in drawn.values():
+    assert len(drawn) == (6 if policy == "cross" else 9)
+    for pair, rows in drawn.items():
         assert len(rows) > 48
         for epoch in epochs(rows, 48):
-            assert len(set(epoch)) == len(epoch)
+            assert len(set(epoch)) == len(epoch), f"{pair}: a row is drawn again before the others were drawn once"
 
 
 @pytest.mark.parametrize("policy", ["mono", "cross", "x_x"])
