@@ -1,6 +1,6 @@
 """Seconds of a training step and of encoding on this CPU, by attention implementation and precision, interleaved.
 
-    python benchmarks/cpu_attention.py [rounds]
+python benchmarks/cpu_attention.py [rounds]
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def main(rounds: int) -> None:
                 step_s[attention, precision].append((middle - started) / 3)
                 encode_s[attention, precision].append(time.perf_counter() - middle)
     base = statistics.median(step_s["sdpa", "float32"])
-    print("| attention | precision | s/step median (min-max) | ratio to sdpa float32 | encode s median |\n|---|---|---|---|---|")
+    print(
+        "| attention | precision | s/step median (min-max) | ratio to sdpa float32 | encode s median |\n|---|---|---|---|---|"
+    )
     for variant in variants:
         steps = step_s[variant]
         median = statistics.median(steps)
