@@ -94,7 +94,7 @@ class BatchPlan:
     def hash(self) -> str:
         """Identity of the whole sequence: equal hashes mean equal batches at every step."""
         return digest(
-            {"corpus": self._corpus.fingerprint, "languages": self._languages, "plan": as_dict(self._config), "alpha": self.alpha,
+            {"corpus": self._corpus.fingerprint, "languages": self._languages, "plan": as_dict(self._config) | {"alpha": None}, "alpha": self.alpha,
              "seed": self._seed, "global_batch": self._batch, "version": 2}
         )  # fmt: skip
 

@@ -122,9 +122,12 @@ class Run:
         if self._client.get_run(self.id).data.tags.get("hybrid.logged_model_source") == source:
             return
         mlflow.set_tracking_uri(self.place.tracking_uri)
-        with tempfile.TemporaryDirectory() as scratch, mlflow.start_run(run_id=self.id), warnings.catch_warnings():
-            # MLflow asks for an example input and for type hints; it gets a signature instead.
-            warnings.filterwarnings("ignore", message="(?s).*(input example was not provided|Add type hints to the)")
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            mlflow.start_run(run_id=self.id),
+            warnings.catch_warnings(record=True),
+        ):
+            # Recorded, not shown: MLflow asks for an example input and for type hints; it gets a signature instead.
             named = shutil.copytree(directory, Path(scratch) / _ENCODER)  # MLflow keeps the folder's name
             info = mlflow.pyfunc.log_model(
                 name="encoder",

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ray.exceptions import RayError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from hybrid_core.errors import RequestError
@@ -26,7 +27,7 @@ def submit(
             entrypoint=entrypoint,
             runtime_env={"working_dir": str(working_dir), "env_vars": dict(env_vars), "excludes": list(excludes)},
         )
-    except (ConnectionError, RuntimeError, OSError) as error:
+    except (ConnectionError, RuntimeError, OSError, RayError) as error:
         raise RequestError(f"the job server at {address} did not take the job: {str(error).splitlines()[0]}") from error
     print(f"submitted {job}")
 
