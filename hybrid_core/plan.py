@@ -93,10 +93,9 @@ class BatchPlan:
     @property
     def hash(self) -> str:
         """Identity of the whole sequence: equal hashes mean equal batches at every step."""
-        return digest(
-            {"corpus": self._corpus.fingerprint, "languages": self._languages, "plan": as_dict(self._config) | {"alpha": None}, "alpha": self.alpha,
-             "seed": self._seed, "global_batch": self._batch, "version": 2}
-        )  # fmt: skip
+        plan = as_dict(self._config) | {"alpha": self.alpha}  # an alpha left unset and the same one named are one plan
+        data = [self._corpus.fingerprint, list(self._languages)]
+        return digest({"data": data, "plan": plan, "seed": self._seed, "global_batch": self._batch, "version": 2})
 
     def step(self, number: int) -> StepPlan:
         """Global batch `number` (0, 1, 2, ...), computed without those before it."""
