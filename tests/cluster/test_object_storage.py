@@ -131,9 +131,10 @@ def test_the_same_commands_work_on_buckets_and_a_tracking_server(
     assert abs(evaluated.summary["metrics"][name] - study.summary["metrics"][f"hybrid/{name}"]) < 1e-5
     assert "tests-secret" not in study.output + evaluated.output
 
-    lost = jobs.run("train", "--set", "output=s3://no-such-bucket/x")
-    assert lost.status == 2
-    assert "output='s3://no-such-bucket/x' cannot be written" in lost.output
+    jobs.env["AWS_SECRET_ACCESS_KEY"] = "wrong"
+    refused = jobs.run("train", "--set", "output=s3://hybrid/refused")
+    assert refused.status == 2, refused.output
+    assert "output='s3://hybrid/refused' cannot be written" in refused.output
 
 
 def model_of(stored: list[str]) -> str:
