@@ -6,6 +6,7 @@ Frozen weights are not stored: they are those of the base model. The directory i
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from hybrid_core.storage import mark_complete, verify_complete
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
-def save(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, step: int, plan_hash: str) -> None:
-    """Write the state after `step` optimiser steps."""
+def save(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Write weights, moments and `state`, which names at least `step` (optimiser steps done) and `plan_hash`."""
     directory.mkdir(parents=True, exist_ok=True)
     trained = _trained(module)
     save_file({n: p.detach().cpu().contiguous() for n, p in trained.items()}, directory / "weights.safetensors")
@@ -30,12 +31,12 @@ def save(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, *
         if p in optimizer.state
     }
     save_file(moments, directory / "optimizer.safetensors")
-    (directory / "state.json").write_text(json.dumps({"step": step, "plan_hash": plan_hash}) + "\n")
-    mark_complete(directory, kind="checkpoint", step=step)
+    (directory / "state.json").write_text(json.dumps(dict(state)) + "\n")
+    mark_complete(directory, kind="checkpoint", step=state["step"])
 
 
-def load(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, plan_hash: str) -> int:
-    """Restore the state in place and return its step.
+def load(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, *, plan_hash: str) -> dict[str, Any]:
+    """Restore weights and moments in place and return the rest of the state.
 
     Raises:
         RequestError: the directory is cut short or damaged.
@@ -57,10 +58,8 @@ def load(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, *
         for name, p in trained.items():
             p.copy_(weights[name])
             if f"{name}.step" in moments:
-                optimizer.state[p] = {
-                    m: moments[f"{name}.{m}"].to("cpu" if m == "step" else p.device) for m in _MOMENTS
-                }
-    return int(state["step"])
+                optimizer.state[p] = {m: moments[f"{name}.{m}"].to(p.device) for m in _MOMENTS}
+    return state
 
 
 def _trained(module: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,41 +1,16 @@
 """The typed configuration of every job: what each field means, its unit, default and allowed range.
 
-A config is a tree of frozen dataclasses. It is built from a plain mapping by `build`, which refuses unknown keys and
-names the nearest valid one. `hybrid_core.recipes` merges recipe, file and command line into that mapping.
+A config is a tree of frozen dataclasses. `hybrid_core.recipes` merges recipe, file and command line into a mapping;
+`hybrid_core.settings.build` makes the tree from it and refuses unknown keys, naming the nearest valid one.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
-import yaml
-
-from hybrid_core.errors import RequestError, nearest
-
-T = TypeVar("T")
-
-
-class Unparsed(str):
-    """A value from the command line: text fields take it as it is, other fields read it as YAML."""
-
-
-def setting(
-    default: Any,
-    meaning: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] | None = None,
-) -> Any:
-    """A config field: its default, its meaning (with unit), and the values it allows."""
-    return field(default=default, metadata={"meaning": meaning, "low": low, "high": high, "choices": choices})
+from hybrid_core.errors import RequestError
+from hybrid_core.settings import as_dict, digest, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +53,34 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """One of several training corpora: where it lies, how often it is drawn, and how its batches are used."""
+
+    corpus: str = setting("sample", "`sample` or the URI of a corpus made by ray_jobs.prepare or ray_jobs.mine")
+    weight: float | None = setting(
+        None,
+        "share of the batches, relative to the other corpora; unset: size**plan.corpus_exponent",
+        low=0.0,
+        high=1e9,
+    )
+    query_prefix: str | None = setting(None, "text put before its queries; unset: that of the model")
+    passage_prefix: str | None = setting(None, "text put before its passages; unset: that of the model")
+    loss: str | None = setting(
+        None,
+        "loss of its batches; unset: train.loss",
+        choices=("info_nce", "distillation", "info_nce_and_distillation"),
+    )
+    negatives: str | None = setting(None, "negatives of its batches; unset: train.negatives", choices=("batch", "own"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where texts come from."""
 
     corpus: str = setting(
         "sample", "training corpus: `sample` (built in) or the URI of a corpus made by ray_jobs.prepare"
     )
+    corpora: Mapping[str, CorpusConfig] = field(default_factory=dict, metadata={"section": CorpusConfig})
     suites: str | None = setting(
         None, "folder or URI under which evaluation suites lie; not needed for the built-in ones"
     )
@@ -92,19 +89,35 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """What a batch is made of. Modes: DESIGN of the plan in docs/plan.md."""
+    """What a batch is made of: docs/plan.md argues every default."""
 
     policy: str = setting(
         "hybrid",
         "`mono`: one language a batch; `cross`: query and passage languages differ; `hybrid`: mono with probability alpha; "
+        "`multi_positive`: a query in one language, its passage in that and in further languages, all positives; "
         "`x_x`: negative control, languages mixed in a batch, each pair in one language",
-        choices=("mono", "cross", "hybrid", "x_x"),
+        choices=("mono", "cross", "hybrid", "multi_positive", "x_x"),
     )
-    alpha: float | None = setting(None, "share of monolingual batches under `hybrid`; unset: 0.5", low=0.0, high=1.0)
+    alpha: float | None = setting(
+        None,
+        "share of monolingual batches under `hybrid` (at the first step, if scheduled); unset: 0.5",
+        low=0.0,
+        high=1.0,
+    )
+    alpha_schedule: str = setting(
+        "constant",
+        "how alpha changes: `linear` or `cosine` from alpha to alpha_end, `piecewise` through alpha_points",
+        choices=("constant", "linear", "cosine", "piecewise"),
+    )
+    alpha_end: float | None = setting(None, "alpha at the last step of a linear or cosine schedule", low=0.0, high=1.0)
+    alpha_points: tuple[str, ...] = setting((), "step:alpha pairs of a piecewise schedule, for example 0:1.0,500:0.3")
     cross_pair: str = setting(
         "per_example",
         "draw the language pair of a cross-lingual batch per example or once per batch",
         choices=("per_example", "per_batch"),
+    )
+    pivot: str | None = setting(
+        None, "draw only cross-lingual pairs with this language on one side (`en`: English-centred); unset: all pairs"
     )
     language_exponent: float = setting(
         0.0,
@@ -112,8 +125,33 @@ class PlanConfig:
         low=0.0,
         high=1.0,
     )
+    corpus_exponent: float = setting(
+        0.0,
+        "a corpus without weight is drawn with weight size**exponent: 0 is uniform, 1 proportional",
+        low=0.0,
+        high=1.0,
+    )
+    unpaired: str = setting(
+        "mono_only",
+        "a corpus or language without translations feeds monolingual batches only, or is refused",
+        choices=("mono_only", "refuse"),
+    )
+    translations: int = setting(1, "further positives of a query under `multi_positive`", low=1, high=100)
+    hard_negatives: int = setting(0, "hard negatives from the corpus for every query", low=0, high=100)
+    negative_language: str = setting(
+        "passage",
+        "language of a query's hard negatives: that of its passage, of the query, or any that the corpus names",
+        choices=("passage", "query", "any"),
+    )
     block: int = setting(
-        100, "mode and language counts are exact over every block of this many draws", low=1, high=10_000
+        100, "mode, corpus and language counts are exact over every block of this many batches", low=1, high=10_000
+    )
+    draws_per_step: int = setting(
+        1,
+        "1: a step is one draw for all ranks. n: negative control, n smaller batches drawn one by one make up a step, as in "
+        "trainers whose n ranks draw their own batch and then gather negatives",
+        low=1,
+        high=4096,
     )
 
 
@@ -122,25 +160,50 @@ class TrainConfig:
     """The optimisation. Defaults follow arXiv 2408.10536 where it states a value (docs/training.md lists which)."""
 
     steps: int = setting(1000, "optimiser steps", low=1, high=10_000_000)
-    global_batch: int = setting(
-        100, "query-passage pairs in a step, over all workers; a multiple of `workers`", low=2, high=1_048_576
-    )
+    global_batch: int = setting(100, "query-passage pairs in a step, over all workers", low=2, high=1_048_576)
     learning_rate: float = setting(3e-5, "peak learning rate of AdamW", low=0.0, high=1.0)
     weight_decay: float = setting(1e-2, "weight decay of AdamW (not on biases and layer norms)", low=0.0, high=1.0)
     warmup: float = setting(0.1, "share of the steps over which the learning rate rises linearly", low=0.0, high=1.0)
-    schedule: str = setting("linear", "learning rate after warm-up", choices=("linear", "constant"))
+    schedule: str = setting("linear", "learning rate after warm-up", choices=("linear", "cosine", "constant"))
     temperature: float = setting(0.02, "divides the cosine similarities before the softmax", low=1e-4, high=10.0)
+    learn_temperature: bool = setting(False, "train the temperature too, starting from `temperature`")
+    loss: str = setting(
+        "info_nce",
+        "contrast with negatives, follow a teacher's scores of the query's own passages, or the sum of both",
+        choices=("info_nce", "distillation", "info_nce_and_distillation"),
+    )
+    negatives: str = setting(
+        "batch",
+        "what a query's passage is contrasted with: all passages of the batch, or only its own hard negatives",
+        choices=("batch", "own"),
+    )
+    teacher_temperature: float | None = setting(
+        None, "divides the teacher's scores before their softmax; unset: `temperature`", low=1e-4, high=1000.0
+    )
+    matryoshka: tuple[int, ...] = setting(
+        (), "the loss is averaged over the whole embedding and its first n numbers, for each n", low=1, high=65536
+    )
     clip_norm: float = setting(1.0, "gradients are scaled down to this norm; 0 switches it off", low=0.0, high=1e6)
-    micro_batch: int = setting(
-        0, "pairs a worker holds activations for at once (GradCache); 0: all of its share", low=0, high=1_048_576
+    tokens_per_forward: int = setting(
+        4096, "token budget of a forward pass, padding included; texts are sorted by length", low=64, high=10_000_000
+    )
+    gradcache: bool = setting(
+        False, "hold the activations of one forward pass at a time and compute them twice: memory flat in the batch"
+    )
+    gradient_checkpointing: bool = setting(
+        False, "recompute every layer's activations in the backward pass: less memory"
     )
     precision: str = setting(
         "float32", "arithmetic of the forward pass; logits are always float32", choices=("float32", "bfloat16")
     )
-    workers: int = setting(1, "training processes; each takes an equal slice of every global batch", low=1, high=4096)
+    workers: int = setting(1, "training processes; each takes a slice of every global batch", low=1, high=4096)
+    min_workers: int | None = setting(
+        None, "go on with as few workers as this while machines are missing; unset: wait for all", low=1, high=4096
+    )
     threads: int = setting(1, "torch threads of a CPU worker", low=1, high=256)
     use_gpu: bool = setting(False, "give every worker one GPU")
     log_every: int = setting(10, "steps between two logged points of the loss curve", low=1, high=1_000_000)
+    agree_every: int = setting(10, "steps between two checks that all ranks hold the same batch", low=1, high=1_000_000)
     checkpoint_every: int = setting(100, "steps between two checkpoints", low=1, high=10_000_000)
     evaluate_every: int = setting(
         0,
@@ -148,7 +211,13 @@ class TrainConfig:
         low=0,
         high=10_000_000,
     )
-    keep_checkpoints: int = setting(2, "checkpoints kept; older ones are deleted", low=1, high=1000)
+    select: str | None = setting(
+        None, "`suite/setting/metric` by which the best checkpoint becomes the model; unset: the last step's weights"
+    )
+    patience: int = setting(
+        0, "stop after this many evaluations in a row without a better `select`; 0: never", low=0, high=100_000
+    )
+    keep_checkpoints: int = setting(2, "checkpoints kept: the best by `select`, else the latest", low=1, high=1000)
     max_failures: int = setting(3, "restarts from the last checkpoint before the run is given up", low=0, high=1000)
 
 
@@ -206,12 +275,33 @@ class PrepareConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MineConfig:
+    """How hard negatives are found: the same number in every language, so that language says nothing."""
+
+    model: str | None = setting(
+        None, "encoder that finds and scores them (a name as for model.name); unset: model.name"
+    )
+    target: str | None = setting(None, "folder or URI of the new corpus; unset: `<output>/mined`")
+    per_language: int = setting(4, "hard negatives of a query in each language", low=1, high=1000)
+    languages: tuple[str, ...] = setting((), "languages to take them from; empty: all of the corpus")
+    skip: int = setting(0, "the nearest passages left out, per language", low=0, high=10_000)
+    max_share: float = setting(
+        0.95,
+        "a passage scoring more than this share of the query's own passage in its language is taken for relevant and left out",
+        low=0.0,
+        high=10.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyConfig:
     """Arms compared under equal steps and equal data."""
 
     arms: tuple[str, ...] = setting(
-        ("base", "mono", "cross", "hybrid"), "`base` (no training), a policy, or `hybrid@0.25` for another alpha"
+        ("base", "mono", "cross", "hybrid"),
+        "`base` (no training), a policy, `hybrid@0.25` for another alpha, `hybrid/4` for plan.draws_per_step=4",
     )
+    seeds: tuple[int, ...] = setting((), "train every arm once with each; empty: `seed`", low=0, high=2**31 - 1)
     in_domain: str | None = setting(
         None, "suite of the training domain; the others count as shifted. unset: the first of evaluate.suites"
     )
@@ -231,119 +321,57 @@ class Config:
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
+    mine: MineConfig = field(default_factory=MineConfig)
     study: StudyConfig = field(default_factory=StudyConfig)
 
     def __post_init__(self) -> None:
         check_alpha(self.plan)
-        if self.train.global_batch % self.train.workers:
+        check_train(self.train)
+        if self.train.global_batch % self.plan.draws_per_step:
             raise RequestError(
-                f"train.global_batch={self.train.global_batch} is not a multiple of train.workers={self.train.workers}; "
-                "every worker takes an equal slice of each batch, so choose a multiple"
+                f"plan.draws_per_step={self.plan.draws_per_step} does not divide train.global_batch={self.train.global_batch}; "
+                "the draws of a step are of equal size, so choose a divisor"
             )
 
 
 def check_alpha(plan: PlanConfig) -> None:
-    """Alpha belongs to `hybrid`. A value that the policy would silently ignore is an error."""
-    if plan.alpha is not None and plan.policy != "hybrid":
+    """A value that the policy or the schedule would silently ignore is an error, and so is one that is missing."""
+    for name in ("alpha", "alpha_end", "alpha_points"):
+        value = getattr(plan, name)
+        if value not in (None, ()) and plan.policy != "hybrid":
+            raise RequestError(
+                f"plan.{name}={value} has no meaning under plan.policy={plan.policy!r}; remove it or set plan.policy=hybrid"
+            )
+    needed = {"linear": "alpha_end", "cosine": "alpha_end", "piecewise": "alpha_points"}.get(plan.alpha_schedule)
+    for name in ("alpha_end", "alpha_points"):
+        given = getattr(plan, name) not in (None, ())
+        if given != (name == needed):
+            raise RequestError(
+                f"plan.alpha_schedule={plan.alpha_schedule!r} {'has no use for' if given else 'needs'} plan.{name}"
+                f"{'; remove it or choose another schedule' if given else ''}"
+            )
+    if plan.alpha_schedule == "piecewise" and plan.alpha is not None:
         raise RequestError(
-            f"plan.alpha={plan.alpha} has no meaning under plan.policy={plan.policy!r}; remove it or set plan.policy=hybrid"
+            "plan.alpha has no meaning under plan.alpha_schedule='piecewise'; plan.alpha_points say it all"
         )
 
 
-def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
-    """Make a config dataclass from a nested mapping.
+def check_train(train: TrainConfig) -> None:
+    """Settings that need each other.
 
     Raises:
-        RequestError: unknown key (the nearest valid one is named), wrong type, value outside its range.
+        RequestError: names the fields and the remedy.
     """
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = typing.get_type_hints(cls)
-    for key in values:
-        if key not in fields:
-            raise RequestError(f"unknown config key '{path}{key}'{nearest(key, fields)}")
-    built: dict[str, Any] = {}
-    for key, value in values.items():
-        where, hint = f"{path}{key}", hints[key]
-        if dataclasses.is_dataclass(hint):
-            if not isinstance(value, Mapping):
-                raise RequestError(f"{where} is a section with keys of its own, not the value {value!r}")
-            built[key] = build(typing.cast(type, hint), value, f"{where}.")
-        else:
-            built[key] = _checked(where, value, hint, fields[key].metadata)
-    return cls(**built)
-
-
-def _checked(where: str, value: Any, hint: Any, meta: Mapping[str, Any]) -> Any:
-    """Return the value in its field's type, or raise a RequestError that says what is allowed."""
-    value = _coerced(where, value, hint)
-    low, high, choices = meta["low"], meta["high"], meta["choices"]
-    if value is None:
-        return None
-    if choices is not None and value not in choices:
-        raise RequestError(f"{where}={value!r}{nearest(str(value), choices)} (allowed: {', '.join(choices)})")
-    if low is not None and not low <= value <= high:
-        raise RequestError(f"{where}={value} is outside [{low}, {high}]: {meta['meaning']}")
-    return value
-
-
-def _coerced(where: str, value: Any, hint: Any) -> Any:
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    if value is None:
-        if type(None) in options:
-            return None
-        raise RequestError(f"{where} needs a value")
-    wanted = next(o for o in options if o is not type(None))
-    if isinstance(value, Unparsed):
-        value = _parsed(where, value, wanted, nullable=type(None) in options)
-        if value is None:
-            return None
-    if typing.get_origin(wanted) is tuple:
-        items = value.split(",") if isinstance(value, str) else value
-        if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
-            raise RequestError(f"{where}={value!r} must be a list of names, for example a,b")
-        return tuple(i.strip() for i in items if i.strip())
-    if wanted is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML reads 3e-5 as text
-        except ValueError:
-            raise RequestError(f"{where}={value!r} must be a number") from None
-    if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        raise RequestError(f"{where}={value!r} must be of type {wanted.__name__}")
-    return value
-
-
-def _parsed(where: str, raw: Unparsed, wanted: Any, *, nullable: bool) -> Any:
-    if wanted is str or typing.get_origin(wanted) is tuple:
-        return None if nullable and raw in ("null", "~") else str(raw).strip("[]") if wanted is not str else str(raw)
-    try:
-        return yaml.safe_load(raw) if raw else ""
-    except yaml.YAMLError as error:
-        raise RequestError(f"{where}={str(raw)!r} is not a value in YAML: {error}") from error
-
-
-def as_dict(config: Any) -> dict[str, Any]:
-    """The config as plain nested dicts and lists (for YAML, JSON and MLflow)."""
-    return typing.cast(dict[str, Any], json.loads(json.dumps(dataclasses.asdict(config))))
-
-
-def flat(config: Any) -> dict[str, Any]:
-    """The config as {'path.to.field': value}."""
-
-    def walk(node: dict[str, Any], path: str) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for key, value in node.items():
-            out |= walk(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}": value}
-        return out
-
-    return walk(as_dict(config), "")
-
-
-def digest(value: Any) -> str:
-    """16 hex digits that name a JSON-able value, the same on every machine."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    if train.min_workers is not None and train.min_workers > train.workers:
+        raise RequestError(
+            f"train.min_workers={train.min_workers} is more than train.workers={train.workers}, the number wanted"
+        )
+    if train.patience and not train.select:
+        raise RequestError("train.patience needs train.select, the metric that has to improve, as suite/setting/metric")
+    if train.select and not train.evaluate_every:
+        raise RequestError(f"train.select={train.select!r} needs train.evaluate_every, the steps between evaluations")
+    if train.select and train.select.count("/") != 2:
+        raise RequestError(f"train.select={train.select!r} must be suite/setting/metric, for example xquad_r/multi/mAP")
 
 
 def config_hash(config: Config) -> str:

@@ -21,49 +21,49 @@ def world_size() -> int:
 
 
 class _Gather(torch.autograd.Function):
-    """Concatenate equal parts of all ranks; the gradient of a part is the sum over the ranks that used it."""
+    """Concatenate the parts of all ranks; the gradient of a part is the sum over the ranks that used it."""
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor) -> Tensor:
-        parts = [torch.empty_like(part) for _ in range(world_size())]
-        dist.all_gather(parts, part.contiguous())
-        return torch.cat(parts)
+    def forward(ctx: Any, part: Tensor, sizes: list[int]) -> Tensor:
+        ctx.sizes = sizes
+        longest = max(sizes)  # collectives want equal shapes: shorter parts are padded, the padding is cut off again
+        padded = torch.cat([part, part.new_zeros(longest - len(part), *part.shape[1:])]).contiguous()
+        parts = [torch.empty_like(padded) for _ in sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         total = grads[0].contiguous().clone()
         dist.all_reduce(total)
-        return total.chunk(world_size())[rank()]
+        return torch.split(total, ctx.sizes)[rank()], None
 
 
-def gather(part: Tensor) -> Tensor:
-    """All ranks' rows in rank order, differentiable. Every rank must hold the same number of rows."""
+def gather(part: Tensor, sizes: list[int]) -> Tensor:
+    """All ranks' rows in rank order, differentiable. `sizes` says how many rows every rank holds."""
     if world_size() == 1:
         return part
-    gathered: Tensor = _Gather.apply(part)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _Gather.apply(part, sizes)  # type: ignore[no-untyped-call]
     return gathered
 
 
-def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace gradients by their mean over ranks, in one all-reduce."""
+def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace gradients by their sum over ranks, in one all-reduce."""
     if world_size() == 1:
         return
     grads = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([g.reshape(-1) for g in grads])
     dist.all_reduce(flat)
-    flat /= world_size()
-    offset = 0
-    for g in grads:
-        g.copy_(flat[offset : offset + g.numel()].view_as(g))
-        offset += g.numel()
+    for g, total in zip(grads, torch.split(flat, [g.numel() for g in grads]), strict=True):
+        g.copy_(total.view_as(g))
 
 
-def mean_over_ranks(value: Tensor) -> float:
-    """Mean of a scalar over ranks. NaN or infinity on one rank shows on all of them."""
+def sum_over_ranks(value: Tensor) -> float:
+    """Sum of a scalar over ranks. NaN or infinity on one rank shows on all of them."""
     total = value.detach().double().clone()
     if world_size() > 1:
         dist.all_reduce(total)
-    return float(total) / world_size()
+    return float(total)
 
 
 def check_agreement(step: int, digest: int, device: torch.device) -> None:

@@ -1,38 +1,63 @@
-"""GradCache (Gao et al. 2021, arXiv 2101.06983): a contrastive step whose memory does not grow with the batch.
+"""Forward and backward over texts of many lengths: one pass per length-sorted piece, with or without GradCache.
 
-All texts are embedded without a graph; the loss gives the gradient of every embedding; then each micro-batch is embedded
-again with a graph and receives its part of that gradient. The result is the gradient of the plain step.
+GradCache (Gao et al. 2021, arXiv 2101.06983) embeds all texts without a graph; the loss gives the gradient of every
+embedding; then each piece is embedded again with a graph and receives its part of that gradient. The result is the
+gradient of the plain step, and activations of one piece at a time are held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
+import numpy as np
 import torch
 from torch import Tensor
 
-Tokens = list[list[int]]
+Tokens = Sequence[Sequence[int]]
+Embed = Callable[[Tokens], Tensor]
+LossOf = Callable[[Tensor], Tensor]
+Autocast = Callable[[], AbstractContextManager[None]]
+"""Opens the precision of the forward pass. One context serves all pieces, so that weights are cast once and not per piece."""
 
 
-def step(
-    embed: Callable[[Tokens], Tensor], columns: Sequence[Tokens], loss_of: Callable[..., Tensor], micro_batch: int
+def plain_step(
+    embed: Embed, texts: Tokens, pieces: Sequence[np.ndarray], loss_of: LossOf, autocast: Autocast
 ) -> Tensor:
-    """Accumulate parameter gradients of `loss_of(*embedded columns)` and return the loss.
+    """Accumulate parameter gradients of `loss_of(embeddings)` and return the loss.
 
     Args:
-        embed: maps token ids to embeddings, with a graph when gradients are enabled.
-        columns: the texts of each column (queries, passages).
-        loss_of: maps one embedding tensor per column to a scalar.
-        micro_batch: texts that may hold activations at once.
+        embed: maps token ids to embeddings.
+        texts: token ids of all texts.
+        pieces: which texts go through `embed` together; every text is in one piece.
+        loss_of: maps the embeddings of all texts, in their order, to a scalar.
+        autocast: the precision of the forward pass.
     """
-    with torch.no_grad():
-        cached = [torch.cat([embed(c[i : i + micro_batch]) for i in range(0, len(c), micro_batch)]) for c in columns]
-    leaves = [c.requires_grad_() for c in cached]
-    loss = loss_of(*leaves)
+    with autocast():
+        parts = [embed([texts[i] for i in piece]) for piece in pieces]
+    loss = loss_of(_in_order(parts, pieces))
     loss.backward()  # type: ignore[no-untyped-call]
-    for column, leaf in zip(columns, leaves, strict=True):
-        if leaf.grad is None:
-            raise RuntimeError("the loss does not depend on one of the embedding columns")
-        for i in range(0, len(column), micro_batch):
-            embed(column[i : i + micro_batch]).backward(leaf.grad[i : i + micro_batch])  # type: ignore[no-untyped-call]
     return loss.detach()
+
+
+def cached_step(
+    embed: Embed, texts: Tokens, pieces: Sequence[np.ndarray], loss_of: LossOf, autocast: Autocast
+) -> Tensor:
+    """As `plain_step`, in memory that does not grow with the number of texts."""
+    with torch.no_grad(), autocast():
+        embeddings = _in_order([embed([texts[i] for i in piece]) for piece in pieces], pieces)
+    leaf = embeddings.requires_grad_()
+    loss = loss_of(leaf)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if leaf.grad is None:
+        raise RuntimeError("the loss does not depend on the embeddings")
+    with autocast():
+        for piece in pieces:
+            part = embed([texts[i] for i in piece])
+            part.backward(leaf.grad[torch.from_numpy(piece).to(leaf.device)])  # type: ignore[no-untyped-call]
+    return loss.detach()
+
+
+def _in_order(parts: Sequence[Tensor], pieces: Sequence[np.ndarray]) -> Tensor:
+    joined = torch.cat(list(parts))
+    return joined[torch.from_numpy(np.argsort(np.concatenate(pieces))).to(joined.device)]

@@ -52,12 +52,20 @@ class Encoder(nn.Module):
         """Length of an embedding."""
         return int(self.backbone.config.hidden_size)
 
-    def tokenize(self, texts: Sequence[str], kind: Kind) -> list[list[int]]:
-        """Token ids of each text with its prefix, cut to the kind's maximum, special tokens included."""
+    def recompute_activations(self) -> None:
+        """Hold no activations inside the layers; they are computed again in the backward pass (gradient checkpointing)."""
+        self.backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+    def tokenize(self, texts: Sequence[str], kind: Kind, prefix: str | None = None) -> list[list[int]]:
+        """Token ids of each text with its prefix, cut to the kind's maximum, special tokens included.
+
+        `prefix` replaces the model's own for this kind of text.
+        """
         s = self.settings
-        prefix, limit = (
+        own, limit = (
             (s.query_prefix, s.max_query_tokens) if kind == "query" else (s.passage_prefix, s.max_passage_tokens)
         )
+        prefix = own if prefix is None else prefix
         if not texts:
             return []
         encoded = self.tokenizer(

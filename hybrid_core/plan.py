@@ -1,6 +1,6 @@
 """The batch plan: which rows make up global batch number k, and in which mode, as a pure function.
 
-    plan(corpus, plan config, seed, global batch size).step(k) -> mode, query rows, passage rows
+    plan(corpora, plan config, seed, global batch size).step(k) -> mode, corpus, rows of queries and passages
 
 Ranks only slice it. Hence the same data order at any number of workers, resume from an integer, replay on a laptop.
 A batch mixes languages only where its policy says so: if ranks drew their own batches and gathered the passages, a
@@ -10,40 +10,27 @@ monolingual query would meet negatives in other languages, and the model would l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from hybrid_core.config import PlanConfig, as_dict, digest
+from hybrid_core.config import PlanConfig
+from hybrid_core.draws import CorpusDraws, CorpusIndex
 from hybrid_core.errors import RequestError
-from hybrid_core.permutation import derive_key, draw_without_replacement, exact_choice, exact_coin
+from hybrid_core.permutation import ExactDraws, derive_key, proportional, scheduled
+from hybrid_core.schedule import alpha_points
+from hybrid_core.settings import as_dict, digest
 
-Mode = Literal["mono", "cross", "x_x"]
-DEFAULT_ALPHA = 0.5
+Mode = Literal["mono", "cross", "multi_positive", "x_x", "several"]
+"""`several`: batches of more than one mode were joined (plan.draws_per_step > 1)."""
+_VERSION = 3
+_MODES: tuple[Mode, ...] = ("mono", "cross")
 
 
-class CorpusIndex(Protocol):
-    """What the plan must know of a corpus: identity, and where the rows of a language or language pair are."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of all rows in order."""
-        ...
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """Languages with at least one row."""
-        ...
-
-    def rows_of(self, language: str) -> tuple[int, int]:
-        """First row and one past the last row of a language (rows are sorted by language)."""
-        ...
-
-    def pair_rows(self, first: str, second: str) -> np.ndarray:
-        """Rows [n, 2] of the meanings that exist in both languages."""
-        ...
+def _no_rows() -> np.ndarray:
+    return np.empty((0, 0), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -54,132 +41,156 @@ class StepPlan:
     mode: Mode
     query_rows: np.ndarray
     passage_rows: np.ndarray
+    translation_rows: np.ndarray = field(default_factory=_no_rows)
+    """Rows [n, t] of further positives (t is 0 outside `multi_positive`); -1 where a meaning has fewer translations."""
+    corpus: str = ""
+    """Name of the corpus that all rows are of."""
 
     @property
     def digest(self) -> int:
         """63 bits that name the batch's content; ranks compare it while training."""
-        hasher = hashlib.blake2b(f"{self.step} {self.mode}".encode(), digest_size=8)
-        hasher.update(self.query_rows.astype("<i8").tobytes())
-        hasher.update(self.passage_rows.astype("<i8").tobytes())
+        hasher = hashlib.blake2b(f"{self.step} {self.mode} {self.corpus}".encode(), digest_size=8)
+        for rows in (self.query_rows, self.passage_rows, self.translation_rows):
+            hasher.update(rows.astype("<i8").tobytes())
         return int.from_bytes(hasher.digest(), "big") >> 1
 
     def slice_for(self, rank: int, world_size: int) -> slice:
-        """The examples of one worker: equal, contiguous parts in rank order."""
-        share = len(self.query_rows) // world_size
-        return slice(rank * share, (rank + 1) * share)
+        """The examples of one worker: contiguous parts in rank order whose sizes differ by one at most."""
+        size = len(self.query_rows)
+        return slice(rank * size // world_size, (rank + 1) * size // world_size)
 
 
 class BatchPlan:
     """The endless, deterministic sequence of global batches of one run."""
 
-    def __init__(self, corpus: CorpusIndex, config: PlanConfig, *, seed: int, global_batch: int) -> None:
-        """Check that every language (pair) the policy needs can fill a batch.
+    def __init__(
+        self,
+        corpora: Mapping[str, CorpusIndex],
+        config: PlanConfig,
+        *,
+        seed: int,
+        global_batch: int,
+        weights: Mapping[str, float | None] | None = None,
+        steps: int | None = None,
+    ) -> None:
+        """Check that every corpus and language the policy draws can fill a batch.
+
+        Args:
+            corpora: training corpora by name; every batch is of one of them.
+            config: the policy.
+            seed: decides all draws.
+            global_batch: examples in a step, over all workers.
+            weights: share of each corpus; one without is weighted by its size and plan.corpus_exponent.
+            steps: length of the run; only an alpha schedule needs it.
 
         Raises:
             RequestError: a language without pairs, too few languages, or fewer rows than a batch needs.
         """
-        self._corpus, self._config, self._seed, self._batch = corpus, config, seed, global_batch
-        self.alpha = {"mono": 1.0, "cross": 0.0, "x_x": 0.0}.get(
-            config.policy, DEFAULT_ALPHA if config.alpha is None else config.alpha
-        )
-        self._languages = corpus.languages
-        self._pairs = [(a, b) for a in self._languages for b in self._languages if a != b]
-        self._language_sizes = [self._size(language) for language in self._languages]
-        self._check_languages()
-        if config.policy != "x_x" and self.alpha < 1.0:
-            self._pair_sizes = [len(corpus.pair_rows(a, b)) for a, b in self._pairs]
-            self._check_pairs()
+        self.config, self.seed, self._batch = config, seed, global_batch
+        self._points = alpha_points(config, steps)
+        self._draws = {
+            name: CorpusDraws(corpus, config, name=name, seed=seed, batch=global_batch // config.draws_per_step)
+            for name, corpus in corpora.items()
+        }
+        self._corpora = {name: [c.fingerprint, list(c.languages)] for name, c in sorted(corpora.items())}
+        self._check(corpora)
+        self._modes = ExactDraws(scheduled(self._points), config.block, derive_key(seed, "mode"))
+        self._weights = {name: self._weight(name, (weights or {}).get(name)) for name in self._draws}
+        self._chosen = {mode: self._corpus_draws(mode) for mode in ("cross", config.policy, "mono")}
+
+    @property
+    def alpha(self) -> float:
+        """Share of monolingual batches at the first step."""
+        return self._points[0][1]
 
     @property
     def hash(self) -> str:
         """Identity of the whole sequence: equal hashes mean equal batches at every step."""
-        plan = as_dict(self._config) | {"alpha": self.alpha}  # an alpha left unset and the same one named are one plan
-        data = [self._corpus.fingerprint, list(self._languages)]
-        return digest({"data": data, "plan": plan, "seed": self._seed, "global_batch": self._batch, "version": 2})
+        plan = as_dict(self.config)
+        for name in ("alpha", "alpha_schedule", "alpha_end", "alpha_points"):
+            plan.pop(
+                name
+            )  # what they come to stands in `alpha`: an alpha left unset and the same one named are one plan
+        identity = {"data": self._corpora, "weights": self._weights, "plan": plan, "alpha": self._points}
+        return digest(identity | {"seed": self.seed, "global_batch": self._batch, "version": _VERSION})
 
     def step(self, number: int) -> StepPlan:
         """Global batch `number` (0, 1, 2, ...), computed without those before it."""
-        if self._config.policy == "x_x":
-            rows = self._mixed_rows(number)
-            return StepPlan(number, "x_x", rows, rows)
-        mono, rank = exact_coin(np.array([number]), self.alpha, self._config.block, self._key("mode"))
-        if mono[0]:
-            rows = self._monolingual_rows(int(rank[0]))
-            return StepPlan(number, "mono", rows, rows)
-        query_rows, passage_rows = self._cross_lingual_rows(int(rank[0]))
-        return StepPlan(number, "cross", query_rows, passage_rows)
+        parts = self.config.draws_per_step
+        if parts == 1:
+            return self._batch_at(number, number)
+        return _joined(number, [self._batch_at(number, number * parts + part) for part in range(parts)])
 
-    def _monolingual_rows(self, batch: int) -> np.ndarray:
-        """Rows of monolingual batch `batch`: one language, drawn without replacement until it is exhausted."""
-        language, nth = exact_choice(
-            np.array([batch]), self._weights(self._language_sizes), self._config.block, self._key("language")
+    def _batch_at(self, step: int, number: int) -> StepPlan:
+        mode, nth = self._mode(number)
+        names, draws = self._chosen[mode]
+        corpus, nth = (0, nth) if len(names) == 1 else draws.draw(nth)
+        name = names[corpus]
+        found = self._draws[name]
+        if mode == "mono":
+            rows = found.monolingual(nth)
+            return StepPlan(step, "mono", rows, rows, corpus=name)
+        if mode == "x_x":
+            rows = found.mixed(nth)
+            return StepPlan(step, "x_x", rows, rows, corpus=name)
+        if mode == "multi_positive":
+            rows, translations = found.multi_positive(nth)
+            return StepPlan(step, "multi_positive", rows, rows, translations, name)
+        queries, passages = found.cross_lingual(nth)
+        return StepPlan(step, "cross", queries, passages, corpus=name)
+
+    def _mode(self, number: int) -> tuple[str, int]:
+        """Mode of a batch and how many of that mode came before it."""
+        if self.config.policy in ("multi_positive", "x_x"):
+            return self.config.policy, number
+        mode, nth = self._modes.draw(number)
+        return _MODES[mode], nth
+
+    def _corpus_draws(self, mode: str) -> tuple[list[str], ExactDraws]:
+        """The corpora that batches of a mode are drawn from, and the draws among them."""
+        paired = mode in ("cross", "multi_positive")
+        names = [name for name, draws in self._draws.items() if draws.has_pairs or not paired]
+        weights = [self._weights[name] for name in names] or [1.0]
+        return names, ExactDraws(proportional(weights), self.config.block, derive_key(self.seed, "corpus", mode))
+
+    def _weight(self, name: str, weight: float | None) -> float:
+        return float(self._draws[name].size) ** self.config.corpus_exponent if weight is None else weight
+
+    def _check(self, corpora: Mapping[str, CorpusIndex]) -> None:
+        config, most = self.config, max(alpha for _, alpha in self._points)
+        draws_mono = config.policy == "x_x" or (config.policy != "multi_positive" and most > 0.0)
+        draws_pairs = config.policy == "multi_positive" or (
+            config.policy != "x_x" and min(alpha for _, alpha in self._points) < 1.0
         )
-        return self._rows_in(int(language[0]), int(nth[0]) * self._batch + np.arange(self._batch), "mono")
-
-    def _cross_lingual_rows(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Query and passage rows of cross-lingual batch `batch`: an ordered pair of languages per example, or per batch."""
-        per_batch = self._config.cross_pair == "per_batch"
-        draws = np.array([batch]) if per_batch else batch * self._batch + np.arange(self._batch)
-        pairs, nth = exact_choice(draws, self._weights(self._pair_sizes), self._config.block, self._key("pair"))
-        if per_batch:
-            pairs, nth = np.repeat(pairs, self._batch), nth[0] * self._batch + np.arange(self._batch)
-        rows = np.empty((self._batch, 2), dtype=np.int64)
-        for pair in np.unique(pairs):
-            here = pairs == pair
-            chosen = draw_without_replacement(nth[here], self._pair_sizes[pair], self._key("cross", *self._pairs[pair]))
-            rows[here] = self._corpus.pair_rows(*self._pairs[pair])[chosen]
-        return rows[:, 0], rows[:, 1]
-
-    def _mixed_rows(self, batch: int) -> np.ndarray:
-        """Negative control: every example is monolingual, but the batch mixes languages."""
-        draws = batch * self._batch + np.arange(self._batch)
-        languages, nth = exact_choice(
-            draws, self._weights(self._language_sizes), self._config.block, self._key("language")
-        )
-        rows = np.empty(self._batch, dtype=np.int64)
-        for language in np.unique(languages):
-            here = languages == language
-            rows[here] = self._rows_in(int(language), nth[here], "x_x")
-        return rows
-
-    def _rows_in(self, language: int, nth: np.ndarray, mode: Mode) -> np.ndarray:
-        name = self._languages[language]
-        first, _ = self._corpus.rows_of(name)
-        return first + draw_without_replacement(nth, self._language_sizes[language], self._key(mode, name))
-
-    def _weights(self, sizes: Sequence[int]) -> list[float]:
-        return [size**self._config.language_exponent if size else 0.0 for size in sizes]
-
-    def _key(self, *purpose: object) -> int:
-        return derive_key(self._seed, *purpose)
-
-    def _size(self, language: str) -> int:
-        first, end = self._corpus.rows_of(language)
-        return end - first
-
-    def _check_languages(self) -> None:
-        for language, size in zip(self._languages, self._language_sizes, strict=True):
-            if size < self._batch and self._config.policy != "cross":
-                raise RequestError(
-                    f"language {language!r} has {size} query-passage pairs, fewer than train.global_batch={self._batch}; "
-                    "lower the batch or leave the language out with data.languages"
-                )
-
-    def _check_pairs(self) -> None:
-        if len(self._languages) < 2:
+        if config.draws_per_step > 1 and len(corpora) > 1:
             raise RequestError(
-                f"plan.policy={self._config.policy!r} needs at least two languages, the corpus has {', '.join(self._languages) or 'none'}; "
-                "use plan.policy=mono or another data.corpus"
+                "plan.draws_per_step above 1 is a control for one corpus; it has no meaning for data.corpora"
             )
-        for language in self._languages:
-            if not any(size for pair, size in zip(self._pairs, self._pair_sizes, strict=True) if language in pair):
+        for name, draws in self._draws.items():
+            if draws_mono:
+                draws.check_monolingual()
+            needed = not draws_mono or len(corpora) == 1 or config.unpaired == "refuse"
+            if draws_pairs and (needed or draws.has_pairs):
+                draws.check_pairs(only=not draws_mono)
+            if config.hard_negatives and not corpora[name].has_negatives():
                 raise RequestError(
-                    f"language {language!r} shares no meaning with any other language, so it has no cross-lingual pairs; "
-                    "leave it out with data.languages or use plan.policy=mono"
+                    f"plan.hard_negatives={config.hard_negatives}: corpus {name!r} names none; "
+                    "find some with python -m ray_jobs.mine"
                 )
-        smallest = min(size for size in self._pair_sizes if size)
-        if self._config.cross_pair == "per_batch" and smallest < self._batch:
+        if draws_pairs and not any(draws.has_pairs for draws in self._draws.values()):
             raise RequestError(
-                f"plan.cross_pair=per_batch: the smallest language pair has {smallest} pairs, fewer than train.global_batch={self._batch}; "
-                "lower the batch or use per_example"
+                f"plan.policy={config.policy!r}: no corpus has meanings in two languages; use plan.policy=mono"
             )
+
+
+def _joined(step: int, parts: list[StepPlan]) -> StepPlan:
+    """One global batch of several that were drawn one by one: the negative control of docs/plan.md."""
+    modes = {part.mode for part in parts}
+    return StepPlan(
+        step,
+        modes.pop() if len(modes) == 1 else "several",
+        np.concatenate([part.query_rows for part in parts]),
+        np.concatenate([part.passage_rows for part in parts]),
+        np.concatenate([part.translation_rows for part in parts]),
+        parts[0].corpus,
+    )

@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
-from hybrid_core.config import Config, Unparsed, build
+from hybrid_core.config import Config
 from hybrid_core.errors import RequestError, nearest
+from hybrid_core.settings import Unparsed, build
 
 Values = dict[str, Any]
 

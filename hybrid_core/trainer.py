@@ -2,26 +2,31 @@
 
     plan.step(k) -> this rank's slice -> tokens -> embeddings -> loss over all ranks' passages -> one all-reduce -> AdamW
 
-Nothing depends on the world size: the plan fixes the global batch, the loss sees all passages, gradients are averaged.
+Nothing depends on the world size: the plan fixes the global batch, the loss sees all passages, gradients are added up.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hybrid_core import checkpoint, gradcache
+from hybrid_core import checkpoint
+from hybrid_core.batch import read_batch
 from hybrid_core.config import TrainConfig
-from hybrid_core.data.corpus import Corpus
-from hybrid_core.distributed import average_gradients, check_agreement, gather, mean_over_ranks, rank, world_size
-from hybrid_core.loss import info_nce
+from hybrid_core.data.sources import Sources
+from hybrid_core.distributed import check_agreement, gather, rank, sum_gradients, sum_over_ranks, world_size
+from hybrid_core.encode import token_batches
+from hybrid_core.gradcache import cached_step, plain_step
 from hybrid_core.model import Encoder
+from hybrid_core.objective import Objective
 from hybrid_core.plan import BatchPlan, StepPlan
+from hybrid_core.selection import Selection
 
 Metrics = dict[str, float]
 
@@ -33,7 +38,7 @@ class Hooks:
     log: Callable[[int, Metrics], None] = lambda step, metrics: None
     """After every `log_every` steps and the last: steps done, metrics since the previous call."""
     save: Callable[[int, Metrics], None] = lambda step, metrics: None
-    """After every `checkpoint_every` steps and the last: time to write a checkpoint."""
+    """After every `checkpoint_every` steps, the last, and a better `select`: time to write a checkpoint."""
     evaluate: Callable[[int], Metrics] | None = None
     """After every `evaluate_every` steps and the last: returns metrics to be logged."""
 
@@ -41,15 +46,20 @@ class Hooks:
 class Trainer:
     """Optimiser, schedule and the step."""
 
-    def __init__(self, encoder: Encoder, corpus: Corpus, plan: BatchPlan, config: TrainConfig) -> None:
-        self.encoder, self.corpus, self.plan, self.config = encoder, corpus, plan, config
+    def __init__(self, encoder: Encoder, sources: Sources, plan: BatchPlan, config: TrainConfig) -> None:
+        self.encoder, self.sources, self.plan, self.config = encoder, sources, plan, config
         self.device = next(encoder.parameters()).device
-        self.parameters = [p for _, p in sorted(encoder.named_parameters()) if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate)
+        self.objective = Objective(config, encoder.dimension).to(self.device)
+        self.module = nn.ModuleDict({"encoder": encoder, "objective": self.objective})
+        self.parameters = [p for _, p in sorted(self.module.named_parameters()) if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate, fused=True)
+        self.selection = Selection(config.select, config.patience)
         self.done = 0
+        if config.gradient_checkpointing:
+            encoder.recompute_activations()
 
     def run(self, hooks: Hooks) -> None:
-        """Train from `self.done` to `config.steps`.
+        """Train from `self.done` to `config.steps`, or until `config.select` has not improved for `config.patience` evaluations.
 
         Raises:
             RuntimeError: loss or gradient is not finite on some rank, or ranks planned different batches.
@@ -57,64 +67,70 @@ class Trainer:
         self.encoder.train()
         losses: list[tuple[StepPlan, float]] = []
         c = self.config
-        while self.done < c.steps:
+        while self.done < c.steps and not self.selection.exhausted:
             planned = self.plan.step(self.done)
-            if self.done % c.log_every == 0:
+            if self.done % c.agree_every == 0:
                 check_agreement(self.done, planned.digest, self.device)
             losses.append((planned, self.step(planned)))
             self.done += 1
-            last = self.done == c.steps
-            metrics: Metrics = {}
-            if hooks.evaluate and c.evaluate_every and (last or self.done % c.evaluate_every == 0):
-                metrics |= hooks.evaluate(self.done)
-                self.encoder.train()
+            metrics, better = self._evaluated(hooks)
+            last = self.done == c.steps or self.selection.exhausted
             if last or self.done % c.log_every == 0 or metrics:
                 metrics |= _loss_metrics(losses) | {"train/learning_rate": self.learning_rate(self.done - 1)}
+                if c.learn_temperature:
+                    metrics["train/temperature"] = float(self.objective.temperature)
                 losses = []
                 hooks.log(self.done, metrics)
-            if last or self.done % c.checkpoint_every == 0:
+            if last or better or self.done % c.checkpoint_every == 0:
                 hooks.save(self.done, metrics)
+
+    def _evaluated(self, hooks: Hooks) -> tuple[Metrics, bool]:
+        """Metrics of an evaluation, if one is due, and whether they are the best so far."""
+        c = self.config
+        if not (hooks.evaluate and c.evaluate_every and (self.done == c.steps or self.done % c.evaluate_every == 0)):
+            return {}, False
+        metrics = hooks.evaluate(self.done)
+        self.encoder.train()
+        return metrics, self.selection.see(self.done, metrics)
 
     def step(self, planned: StepPlan) -> float:
         """One optimiser step on one global batch; returns the loss over the whole batch."""
-        mine = planned.slice_for(rank(), world_size())
-        queries = self.encoder.tokenize(self.corpus.column("query", planned.query_rows[mine]), "query")
-        passages = self.encoder.tokenize(self.corpus.column("passage", planned.passage_rows[mine]), "passage")
-        groups = torch.tensor(self.corpus.column("group", planned.passage_rows), device=self.device)
-        positive = torch.arange(mine.start, mine.stop, device=self.device)
+        source, mine = self.sources[planned.corpus], planned.slice_for(rank(), world_size())
+        batch = read_batch(source.corpus, planned, self.plan.config, mine, seed=self.plan.seed)
+        texts = self.encoder.tokenize(batch.queries, "query", source.config.query_prefix)
+        texts += self.encoder.tokenize(batch.passages, "passage", source.config.passage_prefix)
+        slices = [planned.slice_for(r, world_size()) for r in range(world_size())]
+        sizes = [(part.stop - part.start) * batch.slots for part in slices]
+        loss_name = source.config.loss or self.config.loss
+        negatives = source.config.negatives or self.config.negatives
 
-        def loss_of(q: Tensor, p: Tensor) -> Tensor:
-            return info_nce(
-                q,
-                gather(p),
-                positive=positive,
-                query_groups=groups[mine],
-                passage_groups=groups,
-                temperature=self.config.temperature,
-            )
+        def loss_of(embeddings: Tensor) -> Tensor:
+            queries, passages = embeddings[: len(batch.queries)], gather(embeddings[len(batch.queries) :], sizes)
+            loss: Tensor = self.objective(queries, passages, batch, mine.start, loss_name, negatives)
+            return loss
 
         self.optimizer.zero_grad(set_to_none=True)
-        if self.config.micro_batch:
-            loss = gradcache.step(self._embed, (queries, passages), loss_of, self.config.micro_batch)
-        else:
-            loss = loss_of(self._embed(queries), self._embed(passages))
-            loss.backward()  # type: ignore[no-untyped-call]
-        average_gradients(self.parameters)
-        return self._update(planned.step, loss.detach())
+        pieces = token_batches([len(ids) for ids in texts], self.config.tokens_per_forward)
+        run = cached_step if self.config.gradcache else plain_step
+        loss = run(self._embed, texts, pieces, loss_of, self._autocast)
+        sum_gradients(self.parameters)
+        return self._update(planned.step, loss)
 
-    def _embed(self, token_ids: list[list[int]]) -> Tensor:
-        ids, mask = self.encoder.pad(token_ids)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            embeddings: Tensor = self.encoder(ids, mask)
+    def _embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
+        embeddings: Tensor = self.encoder(*self.encoder.pad(token_ids))
         return embeddings
 
+    def _autocast(self) -> AbstractContextManager[None]:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.precision == "bfloat16")
+
     def _update(self, step: int, loss: Tensor) -> float:
-        value = mean_over_ranks(loss)
+        value = sum_over_ranks(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
         if not math.isfinite(value) or not math.isfinite(float(norm)):
             raise RuntimeError(
                 f"step {step}: loss {value}, gradient norm {float(norm)}: not finite on some rank; lower train.learning_rate or "
-                f"train.temperature, or set train.precision=float32. Texts of this step: replay plan {self.plan.hash}"
+                f"train.temperature, or set train.precision=float32. See the texts with: python -m ray_jobs.replay --step {step} "
+                f"(plan {self.plan.hash})"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
@@ -122,22 +138,26 @@ class Trainer:
         return value
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up over `warmup * steps` steps, then linear to zero (or constant)."""
+        """Linear warm-up over `warmup * steps` steps, then linear or cosine to zero, or constant."""
         c = self.config
         warmup = round(c.warmup * c.steps)
         if step < warmup:
             return c.learning_rate * (step + 1) / warmup
-        if c.schedule == "constant":
-            return c.learning_rate
-        return c.learning_rate * (c.steps - step) / max(1, c.steps - warmup)
+        left = (c.steps - step) / max(1, c.steps - warmup)
+        if c.schedule == "cosine":
+            left = (1 - math.cos(math.pi * left)) / 2
+        return c.learning_rate * (1.0 if c.schedule == "constant" else left)
 
     def save(self, directory: Path) -> None:
         """Write a checkpoint of the current state (call on one rank)."""
-        checkpoint.save(directory, self.encoder, self.optimizer, step=self.done, plan_hash=self.plan.hash)
+        state = {"step": self.done, "plan_hash": self.plan.hash, "selection": self.selection.state()}
+        checkpoint.save(directory, self.module, self.optimizer, state)
 
     def restore(self, directory: Path) -> None:
         """Continue from a checkpoint, at any number of workers."""
-        self.done = checkpoint.load(directory, self.encoder, self.optimizer, plan_hash=self.plan.hash)
+        state = checkpoint.load(directory, self.module, self.optimizer, plan_hash=self.plan.hash)
+        self.done = state["step"]
+        self.selection.restore(state["selection"])
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         decayed = [p for p in self.parameters if p.ndim > 1]

@@ -43,4 +43,4 @@ class Validator:
         )
         device = next(self.encoder.parameters()).device
         with torch.no_grad():
-            return gather(torch.from_numpy(part).to(device)).cpu().numpy()[: len(texts)]
+            return gather(torch.from_numpy(part).to(device), [share] * world_size()).cpu().numpy()[: len(texts)]

@@ -30,9 +30,10 @@ from mlflow.models import infer_signature
 from mlflow.tracking import MlflowClient
 
 import hybrid_core
-from hybrid_core.config import Config, config_hash, flat
+from hybrid_core.config import Config, config_hash
 from hybrid_core.errors import RequestError
 from hybrid_core.evaluate import Evaluation
+from hybrid_core.settings import flat
 from hybrid_core.storage import absolute, is_remote, join
 from hybrid_core.summary import language_means
 

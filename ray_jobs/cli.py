@@ -17,9 +17,10 @@ from typing import Any
 
 import yaml
 
-from hybrid_core.config import Config, as_dict, config_hash
+from hybrid_core.config import Config, config_hash
 from hybrid_core.errors import RequestError
 from hybrid_core.recipes import RECIPES, load_config
+from hybrid_core.settings import as_dict
 from ray_jobs import environment
 
 

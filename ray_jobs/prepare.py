@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hybrid_core import storage
 from hybrid_core.config import Config
-from hybrid_core.data.corpus import Corpus, write_corpus
+from hybrid_core.data.corpus import Corpus
+from hybrid_core.data.corpus_writer import write_corpus
 from hybrid_core.data.prepare import Prepared, prepare
 from hybrid_core.data.readers import read_pairs
 from hybrid_core.data.suites import load_suites

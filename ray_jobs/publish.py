@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,13 +17,13 @@ from typing import Any
 
 from hybrid_core import storage
 from hybrid_core.config import Config, config_hash
+from hybrid_core.data.sources import open_sources
 from hybrid_core.data.suites import Suite
 from hybrid_core.report import figures
 from hybrid_core.report.answer import short_answer
 from hybrid_core.report.page import markdown_table, render
 from hybrid_core.storage import absolute, join
 from ray_jobs import _tracking
-from ray_jobs.steps import open_corpus
 
 _LONGEST_NOTE = 7500
 """Characters; MLflow keeps tags of up to 8,000."""
@@ -115,16 +116,20 @@ def describe_training(
     job: str, config: Config, args: argparse.Namespace, suites: Sequence[Suite], seeds: Sequence[int]
 ) -> dict[str, Any]:
     """What was run, for the report of a job that trains."""
-    corpus = open_corpus(config)
-    excluded = corpus.manifest["report"].get("excluded_suites", {})
+    sources = open_sources(config)
+    corpora = [source.corpus for source in sources.values()]
+    excluded = set.intersection(*(set(c.manifest["report"].get("excluded_suites", {})) for c in corpora))
+    languages = Counter({x: 0 for c in corpora for x in c.languages})
+    for corpus in corpora:
+        languages.update({x: corpus.rows_of(x)[1] - corpus.rows_of(x)[0] for x in corpus.languages})
     return describe_evaluation(job, config, args, suites) | {
         "corpus": {
-            "name": config.data.corpus,
-            "fingerprint": corpus.fingerprint,
-            "rows": corpus.manifest["rows"],
-            "meanings": corpus.manifest["meanings"],
-            "licence": corpus.manifest["licence"],
-            "languages": {lang: corpus.rows_of(lang)[1] - corpus.rows_of(lang)[0] for lang in corpus.languages},
+            "name": ", ".join(source.config.corpus for source in sources.values()),
+            "fingerprint": ", ".join(c.fingerprint for c in corpora),
+            "rows": sum(c.manifest["rows"] for c in corpora),
+            "meanings": sum(c.manifest["meanings"] for c in corpora),
+            "licence": ", ".join(sorted({c.manifest["licence"] for c in corpora})),
+            "languages": dict(languages),
         },
         "unchecked_suites": [s.name for s in suites if s.name not in excluded and not s.name.startswith("sample_")],
         "steps": config.train.steps,

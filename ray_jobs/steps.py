@@ -15,27 +15,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hybrid_core import storage
-from hybrid_core.config import Config, as_dict, build, digest
-from hybrid_core.data.corpus import Corpus
-from hybrid_core.data.sample import corpus_location
+from hybrid_core.config import Config
+from hybrid_core.data.sources import Sources, open_sources, plan_for
 from hybrid_core.data.suites import Suite, load_suites
 from hybrid_core.errors import RequestError
 from hybrid_core.evaluate import Evaluation, evaluate
 from hybrid_core.model import export, load_encoder, model_fingerprint, require_peft
 from hybrid_core.plan import BatchPlan
+from hybrid_core.settings import as_dict, build, digest
 from hybrid_core.storage import absolute, is_remote, join
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import connect
 
 _DECIDES_THE_WEIGHTS = (
-    "steps", "global_batch", "learning_rate", "weight_decay", "warmup", "schedule", "temperature", "clip_norm", "precision",
+    "steps", "global_batch", "learning_rate", "weight_decay", "warmup", "schedule", "temperature", "learn_temperature", "loss",
+    "negatives", "teacher_temperature", "matryoshka", "clip_norm", "precision", "select",
 )  # fmt: skip
 """Training fields a model's identity depends on. Others (workers, checkpoints, logging) may change between resumptions."""
-
-
-def open_corpus(config: Config) -> Corpus:
-    """The training corpus in the languages of the request."""
-    return Corpus.open(corpus_location(config.data.corpus), config.data.languages)
 
 
 def check_output(config: Config) -> None:
@@ -68,8 +64,13 @@ def suites_of(config: Config) -> list[Suite]:
 
 
 def check_plan(config: Config) -> BatchPlan:
-    """Open the corpus and build the plan on the driver, so that a request that cannot be trained is refused at once."""
-    return BatchPlan(open_corpus(config), config.plan, seed=config.seed, global_batch=config.train.global_batch)
+    """Open the corpora and build the plan on the driver, so that a request that cannot be trained is refused at once."""
+    if config.train.workers > config.train.global_batch:
+        raise RequestError(
+            f"train.workers={config.train.workers} is more than train.global_batch={config.train.global_batch}: "
+            "some would have nothing to do"
+        )
+    return plan_for(config, open_sources(config))
 
 
 def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) -> str:
@@ -80,14 +81,18 @@ def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) 
     model = as_dict(config.model) | {"freeze_embeddings": False, "lora_rank": 0}
     model["name"] = _tracking.resolve_model(config.model.name, config)
     trimmed = config.model.vocabulary == "trimmed"
-    corpus = open_corpus(config) if trimmed and with_corpus else None
-    covered = [s.fingerprint for s in suites] + ([corpus.fingerprint, *corpus.languages] if corpus else [])
+    sources = open_sources(config) if trimmed and with_corpus else {}
+    covered = [s.fingerprint for s in suites]
+    covered += [part for s in sources.values() for part in (s.corpus.fingerprint, *s.corpus.languages)]
+    covered += [
+        prefix for s in sources.values() for prefix in (s.config.query_prefix, s.config.passage_prefix) if prefix
+    ]
     identity = [model, model_fingerprint(model["name"]), sorted(covered) if trimmed else []]
     target = join(absolute(config.output), "models", f"base-{digest(identity)}")
     if storage.exists(join(target, storage.MARKER)):
         return target
     shaped = build(type(config.model), model)
-    encoder = load_encoder(shaped, seed=config.seed, texts=_all_texts(corpus, suites))
+    encoder = load_encoder(shaped, seed=config.seed, texts=_all_texts(sources, suites))
     if config.model.lora_rank:
         require_peft()  # here, not in a worker
     scratch = Path(tempfile.mkdtemp())
@@ -100,9 +105,10 @@ def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) 
     return target
 
 
-def _all_texts(corpus: Corpus | None, suites: Sequence[Suite]) -> Iterator[str]:
-    if corpus:
-        yield from corpus.texts()
+def _all_texts(sources: Sources, suites: Sequence[Suite]) -> Iterator[str]:
+    for source in sources.values():
+        yield from (prefix for prefix in (source.config.query_prefix, source.config.passage_prefix) if prefix)
+        yield from source.corpus.texts()
     for suite in suites:
         yield from suite.queries.texts
         yield from suite.passages.texts
@@ -117,7 +123,11 @@ def train_arm(
     plan = check_plan(config)
     settings = {field: getattr(config.train, field) for field in _DECIDES_THE_WEIGHTS}
     weights = storage.read_json(join(base, storage.MARKER))["files"]
-    identity = digest([weights, settings, as_dict(config.model), plan.hash])
+    if config.train.select:
+        settings |= {"patience": config.train.patience, "evaluate_every": config.train.evaluate_every}
+        settings |= {"suites": sorted(s.fingerprint for s in suites)}
+    used = {name: as_dict(source) for name, source in config.data.corpora.items()}
+    identity = digest([weights, settings, as_dict(config.model), used, plan.hash])
     target = join(absolute(config.output), "models", f"{name}-{identity}")
     run.set_tags({"hybrid.plan_hash": plan.hash, "hybrid.model": target})
     if not storage.exists(join(target, storage.MARKER)):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from hybrid_core import storage
-from hybrid_core.comparison import compare
+from hybrid_core.comparison import compare, mean_over_seeds
 from hybrid_core.config import Config, PlanConfig
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError, nearest
@@ -24,12 +24,15 @@ from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_training, flags_of, publish_comparison
 from ray_jobs.steps import check_output, check_plan, connect_for, evaluate_model, prepare_base, suites_of, train_arm
 
-_POLICIES = ("mono", "cross", "hybrid", "x_x")
+_POLICIES = ("mono", "cross", "hybrid", "multi_positive", "x_x")
 
 
 def arm_config(config: Config, arm: str) -> Config:
-    """The request of one arm: `mono`, `cross`, `x_x`, `hybrid` (alpha of the request) or `hybrid@0.25`."""
-    policy, at, alpha = arm.partition("@")
+    """The request of one arm: a policy, `hybrid@0.25` for another alpha than the request's, `hybrid/4` for four draws a step."""
+    whole, slash, draws = arm.partition("/")
+    if slash and not (draws.isdigit() and int(draws) > 0):
+        raise RequestError(f"study.arms: {arm!r}: {draws!r} is not a number of draws per step (as in hybrid/4)")
+    policy, at, alpha = whole.partition("@")
     if policy not in _POLICIES or (at and policy != "hybrid"):
         raise RequestError(f"study.arms: {arm!r}{nearest(policy, (*_POLICIES, 'base'))} (another alpha: hybrid@0.25)")
     try:
@@ -39,7 +42,22 @@ def arm_config(config: Config, arm: str) -> Config:
     if value is not None and not 0.0 <= value <= 1.0:
         raise RequestError(f"study.arms: {arm!r}: alpha {value} is outside [0, 1]")
     plan: PlanConfig = dataclasses.replace(config.plan, policy=policy, alpha=value)
+    if slash:
+        plan = dataclasses.replace(plan, draws_per_step=int(draws))
     return dataclasses.replace(config, plan=plan)
+
+
+def _seeds(config: Config) -> tuple[int, ...]:
+    return config.study.seeds or (config.seed,)
+
+
+def _trainings(config: Config, arm: str) -> list[tuple[str, Config]]:
+    """The trainings of an arm, one for each seed, with their names."""
+    if arm == "base":
+        return [(arm, config)]
+    seeds = _seeds(config)
+    settings = arm_config(config, arm)
+    return [(arm if len(seeds) == 1 else f"{arm} seed={s}", dataclasses.replace(settings, seed=s)) for s in seeds]
 
 
 def check(config: Config) -> list[Suite]:
@@ -52,6 +70,8 @@ def check(config: Config) -> list[Suite]:
         raise RequestError(
             f"study.in_domain={config.study.in_domain!r} is not among the suites{nearest(config.study.in_domain, names)}"
         )
+    if len(set(config.study.seeds)) < len(config.study.seeds):
+        raise RequestError(f"study.seeds={','.join(map(str, config.study.seeds))} must name each seed once")
     for arm in config.study.arms:
         if arm != "base":
             check_plan(arm_config(config, arm))
@@ -68,20 +88,27 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     try:
         with _tracking.recording(config, f"study {args.recipe}", kind="study") as parent:
             evaluations: dict[str, dict[str, Evaluation]] = {}
+            by_seed: dict[str, dict[str, float]] = {}
             seconds: dict[str, float] = {}
             plans: dict[str, str] = {}
             for number, arm in enumerate(config.study.arms, start=1):
                 _say(started, f"arm {number} of {len(config.study.arms)}: {arm}")
                 before = time.monotonic()
-                evaluations[arm], plans[arm] = _run_arm(config, arm, base, suites, parent, started)
+                found = []
+                for name, settings in _trainings(config, arm):
+                    evaluation, plans[name] = _run_arm(settings, name, base, suites, parent, started)
+                    found.append(evaluation)
+                    by_seed[name] = {metric: v for e in evaluation.values() for metric, v in setting_means(e).items()}
+                evaluations[arm] = {suite: mean_over_seeds([e[suite] for e in found]) for suite in found[0]}
                 seconds[arm] = time.monotonic() - before
             _say(started, "comparing the arms")
             in_domain = config.study.in_domain or suites[0].name
             comparison = compare(evaluations, config.evaluate, in_domain=in_domain, seed=config.seed)
             seconds["total"] = time.monotonic() - started
-            comparison["run"] = describe_training("study", config, args, suites, [config.seed]) | {
+            comparison["run"] = describe_training("study", config, args, suites, _seeds(config)) | {
                 "seconds": seconds,
                 "plans": plans,
+                "by_seed": by_seed,
             }
             outputs = publish_comparison(comparison, config, parent)
     finally:
@@ -93,21 +120,21 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
 
 
 def _run_arm(
-    config: Config, arm: str, base: str, suites: Sequence[Suite], parent: _tracking.Run, started: float
+    settings: Config, name: str, base: str, suites: Sequence[Suite], parent: _tracking.Run, started: float
 ) -> tuple[dict[str, Evaluation], str]:
-    """Train one arm (unless it is the base) and evaluate it, as a child run."""
-    settings = config if arm == "base" else arm_config(config, arm)
-    with _tracking.recording(settings, arm, kind="arm", parent=parent, trains=arm != "base") as run:
-        if arm == "base":
+    """Train one arm with one seed (unless it is the base) and evaluate it, as a child run."""
+    place = name.replace(" ", "_").replace("/", "-")
+    with _tracking.recording(settings, name, kind="arm", parent=parent, trains=name != "base") as run:
+        if name == "base":
             model, plan_hash = base, ""
         else:
-            model, plan_hash = train_arm(settings, base, run, arm), check_plan(settings).hash
-        _say(started, f"  {arm}: encoding and scoring {len(suites)} suite(s)")
-        evaluations = evaluate_model(settings, model, suites, arm)
+            model, plan_hash = train_arm(settings, base, run, place, suites), check_plan(settings).hash
+        _say(started, f"  {name}: encoding and scoring {len(suites)} suite(s)")
+        evaluations = evaluate_model(settings, model, suites, place)
         for evaluation in evaluations.values():
-            run.log_metrics(config.train.steps, setting_means(evaluation) | language_means(evaluation))
+            run.log_metrics(settings.train.steps, setting_means(evaluation) | language_means(evaluation))
         _tracking.log_scores(run, evaluations)
-        if arm != "base":
+        if name != "base":
             run.log_model(storage.local_directory(model), model)
     return evaluations, plan_hash
 
@@ -122,7 +149,8 @@ def describe(config: Config, args: argparse.Namespace) -> str:
     texts = sum(len(s.queries) + len(s.passages) for s in suites)
     arms = [a for a in config.study.arms if a != "base"]
     return (
-        f"would train {len(arms)} arm(s) ({', '.join(arms)}) for {config.train.steps} steps of {config.train.global_batch} pairs "
+        f"would train {len(arms)} arm(s) ({', '.join(arms)}) with {len(_seeds(config))} seed(s) "
+        f"for {config.train.steps} steps of {config.train.global_batch} pairs "
         f"on {config.train.workers} worker(s), encode {texts:,} texts for each of {len(config.study.arms)} arm(s), "
         f"and write to {absolute(config.output)}"
     )

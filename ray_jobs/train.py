@@ -7,12 +7,13 @@ import sys
 
 from hybrid_core import storage
 from hybrid_core.config import Config
+from hybrid_core.data.sources import open_sources
 from hybrid_core.plan import BatchPlan
 from hybrid_core.storage import absolute
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
-from ray_jobs.steps import check_output, check_plan, connect_for, open_corpus, prepare_base, suites_of, train_arm
+from ray_jobs.steps import check_output, check_plan, connect_for, prepare_base, suites_of, train_arm
 
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:
@@ -39,10 +40,12 @@ def _needs_suites(config: Config) -> bool:
 def describe(config: Config, args: argparse.Namespace) -> str:
     """What a run would do, with the first batches."""
     plan: BatchPlan = check_plan(config)
-    corpus = open_corpus(config)
-    lines = [f"plan hash: {plan.hash} (alpha {plan.alpha}, corpus {corpus.fingerprint})"]
+    sources = open_sources(config)
+    lines = [f"plan hash: {plan.hash} (alpha {plan.alpha})"]
+    lines += [f"corpus {name}: {source.corpus.fingerprint}" for name, source in sources.items()]
     for number in range(min(5, config.train.steps)):
         step = plan.step(number)
+        corpus = sources[step.corpus].corpus
         queries, passages = corpus.column("language", step.query_rows), corpus.column("language", step.passage_rows)
         pairs = sorted({f"{q}->{p}" for q, p in zip(queries, passages, strict=True)})
         lines.append(f"step {number}: {step.mode}, {', '.join(pairs[:6])}{' ...' if len(pairs) > 6 else ''}")

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybrid_core.comparison import compare, mean_over_seeds
-from hybrid_core.config import Config, as_dict, build, config_hash
+from hybrid_core.config import Config, config_hash
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError
 from hybrid_core.evaluate import Evaluation
-from hybrid_core.plan import DEFAULT_ALPHA
 from hybrid_core.recipes import load_config, merged, nested
+from hybrid_core.schedule import DEFAULT_ALPHA
+from hybrid_core.settings import as_dict, build
 from hybrid_core.storage import absolute, join
 from hybrid_core.summary import setting_means
 from ray_jobs import _tracking

@@ -12,7 +12,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from hybrid_core.data.corpus import Corpus, Pair, write_corpus
+from hybrid_core.data.corpus import Corpus, Pair
+from hybrid_core.data.corpus_writer import write_corpus
 
 LANGUAGES = ("de", "en", "fr")
 SHARED = Path(os.environ.get("HYBRID_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -1,8 +1,8 @@
 """The training corpus on disk: memory-mapped Arrow rows, sorted by language, and the rows shared by language pairs.
 
-    manifest.json           languages, counts, licence, sources, fingerprint
-    rows.arrow              meaning_id, language, query, passage, group, dataset, domain
-    pairs/<a>-<b>.npy       int64 [n, 2], rows of the meanings that both languages have
+    manifest.json           languages, pairs, licence, sources, fingerprint
+    rows.arrow              meaning_id, language, query, passage, group, dataset, domain, negatives, score
+    pairs.npy               int64 [2, n], for every two languages the rows of the meanings that both have
     complete.json           written last, with size and SHA-256 of every file
 
 `meaning_id` joins translations. `group` joins meanings whose passages are the same text in some language (several
@@ -11,13 +11,9 @@ questions about one sentence): a passage of a query's own group is never counted
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
-import shutil
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,16 +21,30 @@ import numpy as np
 import pyarrow as pa
 
 from hybrid_core.errors import RequestError, nearest
-from hybrid_core.storage import MARKER, local_directory, mark_complete, verify_complete
+from hybrid_core.storage import MARKER, local_directory, verify_complete
 
+NO_GROUP = -1
+"""Group of a hard negative whose text is no passage of the corpus."""
 SCHEMA = pa.schema(
     [
         ("meaning_id", pa.large_string()), ("language", pa.dictionary(pa.int32(), pa.string())), ("query", pa.large_string()),
         ("passage", pa.large_string()), ("group", pa.int64()), ("dataset", pa.dictionary(pa.int32(), pa.string())),
-        ("domain", pa.dictionary(pa.int32(), pa.string())),
+        ("domain", pa.dictionary(pa.int32(), pa.string())), ("score", pa.float32()),
+        ("negatives", pa.list_(pa.struct(
+            [("text", pa.large_string()), ("language", pa.string()), ("score", pa.float32()), ("group", pa.int64())]))),
     ]
 )  # fmt: skip
-VERSION = 1
+VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """A hard negative of one query: a passage that looks relevant and is not."""
+
+    text: str
+    language: str
+    score: float | None = None
+    """What a teacher gives the query with this text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,9 @@ class Pair:
     passage: str
     dataset: str = ""
     domain: str = ""
+    negatives: tuple[Negative, ...] = ()
+    score: float | None = None
+    """What a teacher gives the query with its passage."""
 
 
 @dataclass
@@ -56,30 +69,37 @@ class Corpus:
     directory: Path
     manifest: dict[str, Any]
     table: pa.Table
+    pairs: np.ndarray
     chosen: tuple[str, ...] = ()
-    _pairs: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, uri: str, languages: Sequence[str] = ()) -> Self:
+    def open(cls, uri: str, languages: Sequence[str] = (), *, verify: bool = False) -> Self:
         """Open a corpus made by `write_corpus`, restricted to some languages if any are named.
 
+        Sizes of the files are compared with the marker; `verify` compares their hashes too, which reads them whole.
+
         Raises:
-            RequestError: not a complete corpus, or a language it does not have.
+            RequestError: not a complete corpus, one of an older format, or a language it does not have.
         """
         directory = local_directory(uri)
         if not (directory / MARKER).exists():
             raise RequestError(
                 f"data.corpus={uri!r} is not a prepared corpus ({MARKER} is missing); make one with: python -m ray_jobs.prepare"
             )
-        verify_complete(directory)
+        verify_complete(directory, hashes=verify)
         manifest = json.loads((directory / "manifest.json").read_bytes())
+        if manifest["version"] != VERSION:
+            raise RequestError(
+                f"data.corpus={uri!r} has format {manifest['version']}, this release reads {VERSION}; run ray_jobs.prepare again"
+            )
         for language in languages:
             if not manifest["languages"].get(language):
                 raise RequestError(
                     f"data.languages: {language!r} has no pairs in {uri}{nearest(language, manifest['languages'])}"
                 )
-        source = pa.memory_map(str(directory / "rows.arrow"))
-        return cls(directory, manifest, pa.ipc.open_file(source).read_all(), tuple(sorted(set(languages))))
+        table = pa.ipc.open_file(pa.memory_map(str(directory / "rows.arrow"))).read_all()
+        pairs = np.load(directory / "pairs.npy", mmap_mode="r" if manifest["pairs"] else None, allow_pickle=False)
+        return cls(directory, manifest, table, pairs, tuple(sorted(set(languages))))
 
     @property
     def fingerprint(self) -> str:
@@ -96,132 +116,40 @@ class Corpus:
         first, end = self.manifest["languages"][language]
         return first, end
 
-    def pair_rows(self, first: str, second: str) -> np.ndarray:
-        """Rows [n, 2] of the meanings that both languages have, in the order of the arguments."""
-        low, high = sorted((first, second))
-        name = f"{low}-{high}"
-        if name not in self._pairs:
-            file = self.directory / "pairs" / f"{name}.npy"
-            self._pairs[name] = (
-                np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else np.empty((0, 2), np.int64)
-            )
-        rows = self._pairs[name]
-        return rows if (first, second) == (low, high) else rows[:, ::-1]
+    def pairs_of(self, low: str, high: str) -> tuple[int, int]:
+        """First pair and one past the last pair of two languages, named in alphabetical order."""
+        first, end = self.manifest["pairs"].get(f"{low}-{high}", (0, 0))
+        return first, end
+
+    def pair_rows(self, numbers: np.ndarray) -> np.ndarray:
+        """Rows [2, n] of some pairs: first the alphabetically lower language, then the higher."""
+        return np.asarray(self.pairs[:, numbers])
+
+    def translations(self, rows: np.ndarray, source: str, target: str) -> np.ndarray:
+        """For rows of one language the rows of the same meanings in another; -1 where it has none."""
+        low, high = sorted((source, target))
+        first, end = self.pairs_of(low, high)
+        if first == end:
+            return np.full(len(rows), -1)
+        here, there = (0, 1) if source == low else (1, 0)
+        own = self.pairs[here, first:end]  # ascending: rows of a language are sorted by meaning, and so are pairs
+        place = np.minimum(np.searchsorted(own, rows), end - first - 1)
+        return np.where(own[place] == rows, self.pairs[there, first:end][place], -1)
 
     def column(self, name: str, rows: np.ndarray) -> list[Any]:
         """Values of a column at some rows."""
         return list(self.table.column(name).take(pa.array(rows)).to_pylist())
 
+    def has_negatives(self) -> bool:
+        """Whether any row names hard negatives."""
+        return bool(self.manifest["negatives"])
+
     def texts(self) -> Iterable[str]:
-        """Every query and passage of the languages in use (what a trimmed vocabulary must cover)."""
+        """Every query, passage and hard negative of the languages in use (what a trimmed vocabulary must cover)."""
         for language in self.languages:
             first, end = self.rows_of(language)
             part = self.table.slice(first, end - first)
             for name in ("query", "passage"):
                 yield from part.column(name).to_pylist()
-
-
-def write_corpus(
-    directory: Path,
-    pairs: Iterable[Pair],
-    *,
-    licence: str,
-    sources: Sequence[str],
-    report: dict[str, Any] | None = None,
-) -> None:
-    """Write a sealed corpus directory. The same pairs in any order give the same bytes.
-
-    Raises:
-        RequestError: no pairs, or two rows with one meaning id and language.
-    """
-    ordered = sorted(pairs, key=lambda p: (p.language, p.meaning_id))
-    if not ordered:
-        raise RequestError("the corpus has no query-passage pairs")
-    for before, after in itertools.pairwise(ordered):
-        if (before.language, before.meaning_id) == (after.language, after.meaning_id):
-            raise RequestError(
-                f"meaning_id {after.meaning_id!r} occurs twice in language {after.language!r}; ids must be unique within a language"
-            )
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / MARKER).unlink(missing_ok=True)
-    shutil.rmtree(directory / "pairs", ignore_errors=True)
-    groups = passage_groups(ordered)
-    _write_rows(directory / "rows.arrow", ordered, groups)
-    bounds = _language_bounds(ordered)
-    counts = _write_pair_rows(directory / "pairs", ordered, bounds)
-    manifest = {
-        "version": VERSION,
-        "fingerprint": _fingerprint(ordered),
-        "rows": len(ordered),
-        "meanings": len({p.meaning_id for p in ordered}),
-        "groups": len(set(groups)),
-        "languages": bounds,
-        "pairs": counts,
-        "licence": licence,
-        "sources": list(sources),
-        "report": report or {},
-    }
-    (directory / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
-    mark_complete(directory, kind="corpus", fingerprint=manifest["fingerprint"])
-    verify_complete(directory)
-
-
-def passage_groups(pairs: Sequence[Pair]) -> list[int]:
-    """For each pair the number of its group: meanings are joined when their passage is the same text in some language."""
-    parent: dict[str, str] = {p.meaning_id: p.meaning_id for p in pairs}
-
-    def root(meaning: str) -> str:
-        while parent[meaning] != meaning:
-            parent[meaning] = parent[parent[meaning]]
-            meaning = parent[meaning]
-        return meaning
-
-    first_with: dict[tuple[str, str], str] = {}
-    for p in pairs:
-        other = first_with.setdefault((p.language, " ".join(p.passage.split())), p.meaning_id)
-        low, high = sorted((root(other), root(p.meaning_id)))
-        parent[high] = low
-    number = {meaning: i for i, meaning in enumerate(sorted({root(m) for m in parent}))}
-    return [number[root(p.meaning_id)] for p in pairs]
-
-
-def _write_rows(file: Path, pairs: Sequence[Pair], groups: Sequence[int]) -> None:
-    columns = {
-        name: [getattr(p, name) for p in pairs]
-        for name in ("meaning_id", "language", "query", "passage", "dataset", "domain")
-    }
-    arrays = [
-        pa.array(groups, type=f.type) if f.name == "group" else pa.array(columns[f.name]).cast(f.type) for f in SCHEMA
-    ]
-    table = pa.Table.from_arrays(arrays, schema=SCHEMA)
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-        writer.write_table(table)
-
-
-def _language_bounds(pairs: Sequence[Pair]) -> dict[str, list[int]]:
-    bounds: dict[str, list[int]] = {}
-    for row, p in enumerate(pairs):
-        bounds.setdefault(p.language, [row, row])[1] = row + 1
-    return bounds
-
-
-def _write_pair_rows(directory: Path, pairs: Sequence[Pair], bounds: dict[str, list[int]]) -> dict[str, int]:
-    directory.mkdir(exist_ok=True)
-    rows: dict[str, dict[str, int]] = defaultdict(dict)
-    for row, p in enumerate(pairs):
-        rows[p.language][p.meaning_id] = row
-    counts = {}
-    for low in sorted(bounds):
-        for high in sorted(language for language in bounds if language > low):
-            shared = [(row, rows[high][meaning]) for meaning, row in rows[low].items() if meaning in rows[high]]
-            counts[f"{low}-{high}"] = len(shared)
-            if shared:
-                np.save(directory / f"{low}-{high}.npy", np.array(shared, dtype=np.int64))
-    return counts
-
-
-def _fingerprint(pairs: Sequence[Pair]) -> str:
-    hasher = hashlib.blake2b(digest_size=16)
-    for p in pairs:
-        hasher.update("\x1e".join((p.language, p.meaning_id, p.query, p.passage, p.dataset, p.domain, "")).encode())
-    return hasher.hexdigest()
+            for negatives in part.column("negatives").to_pylist() if self.has_negatives() else ():
+                yield from (n["text"] for n in negatives)

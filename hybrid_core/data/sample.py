@@ -14,8 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from hybrid_core.config import digest
-from hybrid_core.data.corpus import Pair, write_corpus
+from hybrid_core.data.corpus import Pair
+from hybrid_core.data.corpus_writer import write_corpus
+from hybrid_core.settings import digest
 from hybrid_core.storage import MARKER, absolute, cache_directory
 
 TRAINING_DOMAIN = "encyclopaedic"

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_core.config import digest
 from hybrid_core.data import sample
 from hybrid_core.data.jsonl import check_text, read_jsonl
 from hybrid_core.data.languages import check_language
 from hybrid_core.errors import RequestError, nearest
+from hybrid_core.settings import digest
 from hybrid_core.storage import absolute
 
 SETTINGS = ("mono", "cross", "multi")

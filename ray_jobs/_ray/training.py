@@ -12,13 +12,18 @@ import ray.train.torch
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from hybrid_core import storage
-from hybrid_core.config import Config
+from hybrid_core.config import Config, TrainConfig
 from hybrid_core.data.suites import Suite
 from hybrid_core.storage import absolute, join
 from ray_jobs._ray.mailbox import delivering, open_mailbox
 
 OnMetrics = Callable[[int, Mapping[str, float]], None]
+SCORE = "checkpoint_score"
+"""Field of a report that decides which checkpoints are kept: the selected metric, or the step."""
+NOT_EVALUATED = -1e30
 _COLLECTIVE_TIMEOUT_S = 300
+_RESIZE_CHECK_S = 15.0
+"""Between two looks whether missing machines are back."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,16 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
         torch_config=ray.train.torch.TorchConfig(
             backend="nccl" if config.train.use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S
         ),
-        scaling_config=ray.train.ScalingConfig(num_workers=config.train.workers, use_gpu=config.train.use_gpu),
+        scaling_config=_scaling(config.train),
         run_config=ray.train.RunConfig(
             name=request.name,
             storage_path=join(absolute(config.output), "checkpoints"),
             failure_config=ray.train.FailureConfig(max_failures=config.train.max_failures),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=config.train.keep_checkpoints),
+            checkpoint_config=ray.train.CheckpointConfig(
+                num_to_keep=config.train.keep_checkpoints,
+                checkpoint_score_attribute=SCORE,
+                checkpoint_score_order="max",
+            ),
             callbacks=callbacks,
         ),
     )
@@ -73,6 +82,17 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
         raise RuntimeError(f"training {request.name} ended without a model at {request.target}")
 
 
+def _scaling(train: TrainConfig) -> ray.train.ScalingConfig:
+    """A fixed gang, or one that shrinks and grows with the cluster."""
+    if train.min_workers is None:
+        return ray.train.ScalingConfig(num_workers=train.workers, use_gpu=train.use_gpu)
+    return ray.train.ScalingConfig(
+        num_workers=(train.min_workers, train.workers),
+        use_gpu=train.use_gpu,
+        elastic_resize_monitor_interval_s=_RESIZE_CHECK_S,
+    )
+
+
 class _Forward(ray.train.UserCallback):
     """Runs in the controller: what rank 0 reported goes to the mailbox."""
 
@@ -82,6 +102,7 @@ class _Forward(ray.train.UserCallback):
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
         report = dict(metrics[0])
         step = int(report.pop("step"))
+        report.pop(SCORE, None)
         if report:
             ray.get(self.mailbox.put.remote(step, report))
 

@@ -10,31 +10,31 @@ import ray.train
 import ray.train.torch
 import torch
 
-from hybrid_core.data.corpus import Corpus
-from hybrid_core.data.sample import corpus_location
+from hybrid_core.data.sources import open_sources, plan_for
 from hybrid_core.model import export, exported_model, load_encoder
-from hybrid_core.plan import BatchPlan
 from hybrid_core.storage import mark_complete, upload_directory
 from hybrid_core.trainer import Hooks, Trainer
 from hybrid_core.validation import Validator
-from ray_jobs._ray.training import TrainRequest
+from ray_jobs._ray.training import NOT_EVALUATED, SCORE, TrainRequest
 
 
 def run(request: TrainRequest) -> None:
     """Train this rank's part of the request; rank 0 exports the finished encoder."""
     config = request.config
     torch.set_num_threads(config.train.threads)
-    corpus = Corpus.open(corpus_location(config.data.corpus), config.data.languages)
+    sources = open_sources(config)
     encoder = load_encoder(exported_model(config.model, request.base), seed=config.seed).to(
         ray.train.torch.get_device()
     )
-    plan = BatchPlan(corpus, config.plan, seed=config.seed, global_batch=config.train.global_batch)
-    trainer = Trainer(encoder, corpus, plan, config.train)
+    plan = plan_for(config, sources)
+    trainer = Trainer(encoder, sources, plan, config.train)
     if latest := ray.train.get_checkpoint():
         with latest.as_directory() as directory:
             trainer.restore(Path(directory))
     validator = Validator(encoder, request.suites, config.encode) if request.suites else None
-    trainer.run(Hooks(log=_report, save=lambda step, metrics: _report_checkpoint(trainer), evaluate=validator))
+    trainer.run(Hooks(log=_report, save=lambda step, metrics: _report_checkpoint(trainer, metrics), evaluate=validator))
+    if config.train.select:
+        _restore_best(trainer)
     if ray.train.get_context().get_world_rank() == 0:
         with tempfile.TemporaryDirectory() as scratch:
             export(encoder, Path(scratch))
@@ -46,10 +46,31 @@ def _report(step: int, metrics: Mapping[str, float]) -> None:
     ray.train.report({"step": step, **metrics})
 
 
-def _report_checkpoint(trainer: Trainer) -> None:
+def _report_checkpoint(trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    """Write a checkpoint beside the training and let Ray upload it while training goes on."""
+    select = trainer.config.select
+    report = {"step": trainer.done, SCORE: metrics.get(select, NOT_EVALUATED) if select else float(trainer.done)}
     if ray.train.get_context().get_world_rank() != 0:
-        ray.train.report({"step": trainer.done})
+        ray.train.report(report)
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        trainer.save(Path(scratch))
-        ray.train.report({"step": trainer.done}, checkpoint=ray.train.Checkpoint.from_directory(scratch))
+    scratch = tempfile.mkdtemp()
+    trainer.save(Path(scratch))
+    ray.train.report(
+        report,
+        checkpoint=ray.train.Checkpoint.from_directory(scratch),
+        checkpoint_upload_mode=ray.train.CheckpointUploadMode.ASYNC,
+        delete_local_checkpoint_after_upload=True,
+    )
+
+
+def _restore_best(trainer: Trainer) -> None:
+    """Go back to the best evaluation's weights; waits for uploads that are under way."""
+    wanted = trainer.selection.best_step
+    for reported in ray.train.get_all_reported_checkpoints():
+        if reported.metrics["step"] == wanted:
+            with reported.checkpoint.as_directory() as directory:
+                trainer.restore(Path(directory))
+            return
+    raise RuntimeError(
+        f"the checkpoint of step {wanted}, the best by train.select={trainer.config.select}, is not there any more"
+    )

@@ -16,8 +16,9 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 import torch, torch.distributed as dist
-from hybrid_core.config import ModelConfig, PlanConfig, TrainConfig
+from hybrid_core.config import CorpusConfig, ModelConfig, PlanConfig, TrainConfig
 from hybrid_core.data.corpus import Corpus
+from hybrid_core.data.sources import Source
 from hybrid_core.model import load_encoder
 from hybrid_core.plan import BatchPlan
 from hybrid_core.trainer import Hooks, Trainer
@@ -27,10 +28,10 @@ torch.set_num_threads(1)
 dist.init_process_group("gloo")
 corpus = Corpus.open(corpus_directory)
 seed = int(seed_of_rank_1) if dist.get_rank() == 1 else 0
-plan = BatchPlan(corpus, PlanConfig(policy=policy), seed=seed, global_batch=16)
+plan = BatchPlan({'corpus': corpus}, PlanConfig(policy=policy), seed=seed, global_batch=16)
 trainer = Trainer(
-    load_encoder(ModelConfig(name=encoder_directory)), corpus, plan,
-    TrainConfig(steps=6, global_batch=16, learning_rate=1e-3, log_every=1, micro_batch=int(micro)),
+    load_encoder(ModelConfig(name=encoder_directory)), {'corpus': Source(corpus, CorpusConfig())}, plan,
+    TrainConfig(steps=6, global_batch=16, learning_rate=1e-3, log_every=1, agree_every=1, gradcache=bool(int(micro)), tokens_per_forward=64),
 )
 losses = []
 trainer.run(Hooks(log=lambda step, metrics: losses.append(metrics["train/loss"])))

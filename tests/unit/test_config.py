@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_core.config import config_hash, flat
+from hybrid_core.config import config_hash
 from hybrid_core.errors import RequestError
 from hybrid_core.recipes import RECIPES, load_config
+from hybrid_core.settings import flat
 from ray_jobs.reference import reference
 
 

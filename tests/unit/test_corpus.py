@@ -18,7 +18,8 @@ from conftest import LANGUAGES, made_up_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_core.data.corpus import Corpus, Pair, passage_groups, write_corpus
+from hybrid_core.data.corpus import Corpus, Pair
+from hybrid_core.data.corpus_writer import passage_groups, write_corpus
 from hybrid_core.errors import RequestError
 from hybrid_core.storage import MARKER, verify_complete
 

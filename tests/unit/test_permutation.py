@@ -7,11 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_core.permutation import derive_key, draw_without_replacement, exact_choice, exact_coin, mix, permute
+from hybrid_core.permutation import (
+    ExactDraws,
+    derive_key,
+    draw_without_replacement,
+    mix,
+    permute,
+    proportional,
+    scheduled,
+)
 
 quick = settings(deadline=None, max_examples=60)
 keys = st.integers(0, 2**63 - 1)
 probabilities = st.one_of(st.floats(0.0, 1.0), st.sampled_from([0.0, 0.25, 0.3, 1 / 3, 0.5, 1.0]))
+schedules = st.lists(
+    st.tuples(st.integers(0, 500), probabilities), min_size=1, max_size=5, unique_by=lambda p: p[0]
+).map(sorted)
 weight_lists = st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0, 100.0]), min_size=1, max_size=7).filter(any)
 
 
@@ -99,111 +110,90 @@ def test_drawing_out_of_order_equals_drawing_in_order() -> None:
     assert [int(draw_without_replacement(np.array([i]), 37, 11)[0]) for i in range(500)] == all_at_once.tolist()
 
 
-def test_a_thousand_tosses_at_three_tenths_are_three_hundred_heads() -> None:
-    heads, _ = exact_coin(np.arange(1000), 0.3, 100, derive_key(1))
-    assert heads.sum() == 300
-    assert heads.reshape(10, 100).sum(1).tolist() == [30] * 10
+def test_permute_takes_one_size_per_index() -> None:
+    sizes = np.array([1, 2, 7, 100, 10**6, 10**12])
+    together = permute(sizes - 1, sizes, 9)
+    assert together.tolist() == [int(permute(np.array([size - 1]), int(size), 9)[0]) for size in sizes]
 
 
 @quick
-@given(probability=probabilities, block=st.integers(1, 130), key=keys)
-def test_heads_are_exact_after_every_block(probability: float, block: int, key: int) -> None:
-    blocks = 9
-    heads, _ = exact_coin(np.arange(blocks * block), probability, block, key)
-    after = np.cumsum(heads.reshape(blocks, block).sum(1))
-    wanted = np.arange(1, blocks + 1) * block * probability
-    assert np.abs(after - wanted).max() <= 0.5 + 1e-9
-
-
-@quick
-@given(probability=probabilities, block=st.integers(1, 130), tosses=st.integers(1, 500), key=keys)
-def test_heads_and_tails_are_numbered_in_the_order_of_the_tosses(
-    probability: float, block: int, tosses: int, key: int
-) -> None:
-    heads, rank = exact_coin(np.arange(tosses), probability, block, key)
-    for side in (heads, ~heads):
-        assert rank[side].tolist() == list(range(int(side.sum())))
-
-
-def test_heads_are_shuffled_inside_a_block_and_differently_in_the_next() -> None:
-    heads, _ = exact_coin(np.arange(2000), 0.5, 100, derive_key("shuffle"))
-    blocks = {tuple(block.tolist()) for block in heads.reshape(20, 100)}
-    assert len(blocks) == 20
-    assert all(5 < heads.reshape(20, 100)[b, :50].sum() < 45 for b in range(20))
-
-
-@quick
-@given(probability=probabilities, block=st.integers(1, 130), key=keys, data=st.data())
-def test_a_toss_does_not_need_those_before_it(probability: float, block: int, key: int, data: st.DataObject) -> None:
-    index = np.array(data.draw(st.lists(st.integers(0, 299), min_size=1, max_size=20)))
-    heads, rank = exact_coin(np.arange(300), probability, block, key)
-    some_heads, some_ranks = exact_coin(index, probability, block, key)
-    assert some_heads.tolist() == heads[index].tolist()
-    assert some_ranks.tolist() == rank[index].tolist()
-
-
-def test_a_toss_far_out_is_still_exact() -> None:
-    far = 10**12
-    heads, rank = exact_coin(np.arange(far, far + 1000), 0.3, 100, 5)
-    assert heads.sum() == 300
-    assert sorted(rank[heads].tolist()) == list(range(far * 3 // 10, far * 3 // 10 + 300))
-
-
-@quick
-@given(weights=weight_lists, block=st.integers(1, 130), draws=st.integers(1, 500), key=keys)
-def test_draws_of_every_option_are_numbered_in_their_order(
-    weights: list[float], block: int, draws: int, key: int
-) -> None:
-    option, rank = exact_choice(np.arange(draws), weights, block, key)
-    for o in range(len(weights)):
-        assert rank[option == o].tolist() == list(range(int((option == o).sum())))
-
-
-@quick
-@given(weights=weight_lists, block=st.integers(1, 60), key=keys)
-def test_counts_of_options_follow_their_weights(weights: list[float], block: int, key: int) -> None:
-    draws = 12 * block
-    option, _ = exact_choice(np.arange(draws), weights, block, key)
+@given(weights=weight_lists, draws=st.integers(0, 2**45))
+def test_counts_of_weights_add_up_never_fall_and_follow_the_share(weights: list[float], draws: int) -> None:
+    counts_until = proportional(weights)
+    counts, more = counts_until(draws), counts_until(draws + 3)
+    assert counts.sum() == draws and more.sum() == draws + 3
+    assert (more >= counts).all()
     share = np.array(weights) / sum(weights)
-    # every level of the tree rounds by a half at most, and its last block may be cut anywhere
-    slack = np.ceil(np.log2(len(weights))) * (1 + block / 2)
-    assert np.abs(np.bincount(option, minlength=len(weights)) - draws * share).max() <= slack
+    assert np.abs(counts - draws * share).max() <= 2 + draws * len(weights) / 2**20  # weights have 20 bits
 
 
-@pytest.mark.parametrize("weights", [[1, 1], [1, 1, 1, 1], [1, 3], [2, 0, 1, 1]])
-def test_counts_are_within_one_where_blocks_end_together(weights: list[float]) -> None:
-    option, _ = exact_choice(np.arange(1600), weights, 8, derive_key("counts"))
-    share = np.array(weights) / sum(weights)
-    assert np.abs(np.bincount(option, minlength=len(weights)) - 1600 * share).max() <= 1
+@pytest.mark.parametrize("weights", [[1, 1], [1, 1, 1], [1, 3], [2, 0, 1, 1], [1] * 110])
+def test_equal_parts_of_a_whole_are_exact(weights: list[int]) -> None:
+    total = sum(weights)
+    assert proportional(weights)(7 * total).tolist() == [7 * w for w in weights]
 
 
-def test_options_are_drawn_independently_of_each_other() -> None:
-    option, _ = exact_choice(np.arange(800), [1, 1, 1, 1], 100, derive_key("independent"))
-    first, second = option[option < 2] == 0, option[option >= 2] == 2
-    assert len(first) == len(second) == 400
-    assert 140 < (first == second).sum() < 260
+def test_counts_of_weights_are_exact_far_out() -> None:
+    assert proportional([1, 2, 5])(8 * 10**15).tolist() == [10**15, 2 * 10**15, 5 * 10**15]
 
 
 @quick
-@given(weights=weight_lists, block=st.integers(1, 60), key=keys)
-def test_a_weight_of_zero_is_never_drawn(weights: list[float], block: int, key: int) -> None:
-    option, _ = exact_choice(np.arange(400), weights, block, key)
-    assert all(weights[o] > 0 for o in set(option.tolist()))
+@given(points=schedules, draws=st.integers(0, 1000))
+def test_counts_of_a_schedule_never_fall_and_follow_the_integral(points: list[tuple[int, float]], draws: int) -> None:
+    counts_until = scheduled(points)
+    counts, more = counts_until(draws), counts_until(draws + 1)
+    assert counts.sum() == draws
+    assert sorted((more - counts).tolist()) == [0, 1]
+    at, value = zip(*points, strict=True)
+    middle = (
+        np.interp(np.arange(draws * 4) / 4 + 1 / 8, at, value).sum() / 4
+    )  # midpoint rule: exact between whole draws
+    assert abs(counts[0] - middle) <= 0.5 + 1e-6 * draws
+
+
+def test_a_constant_schedule_is_exact_far_out() -> None:
+    assert scheduled([(0, 0.3)])(10**15).tolist() == [3 * 10**14, 7 * 10**14]
+
+
+def test_a_linear_schedule_gives_the_area_under_the_line() -> None:
+    counts_until = scheduled([(0, 1.0), (1000, 0.0)])
+    assert counts_until(1000).tolist() == counts_until(10**9).tolist()[:1] + [500]
+    assert counts_until(500)[0] == 375
 
 
 @quick
-@given(weights=weight_lists, block=st.integers(1, 60), key=keys, data=st.data())
-def test_a_choice_does_not_need_those_before_it(
-    weights: list[float], block: int, key: int, data: st.DataObject
+@given(weights=weight_lists, block=st.integers(1, 130), key=keys, number=st.integers(0, 10**9))
+def test_a_block_holds_exactly_its_counts_and_numbers_them_in_order(
+    weights: list[float], block: int, key: int, number: int
 ) -> None:
-    index = np.array(data.draw(st.lists(st.integers(0, 299), min_size=1, max_size=20)))
-    option, rank = exact_choice(np.arange(300), weights, block, key)
-    some_options, some_ranks = exact_choice(index, weights, block, key)
-    assert some_options.tolist() == option[index].tolist()
-    assert some_ranks.tolist() == rank[index].tolist()
+    counts_until = proportional(weights)
+    options, nth = ExactDraws(counts_until, block, key).block(number)
+    before, after = counts_until(number * block), counts_until((number + 1) * block)
+    for option in range(len(weights)):
+        assert nth[options == option].tolist() == list(range(before[option], after[option]))
 
 
-def test_a_choice_leaves_its_index_alone() -> None:
-    index = np.arange(50)
-    exact_choice(index, [1.0, 2.0], 10, 1)
-    assert index.tolist() == list(range(50))
+@quick
+@given(weights=weight_lists, block=st.integers(1, 60), key=keys, index=st.integers(0, 10**12))
+def test_a_draw_does_not_need_those_before_it(weights: list[float], block: int, key: int, index: int) -> None:
+    walked = ExactDraws(proportional(weights), block, key)
+    for earlier in range(index, index + 5):
+        walked.draw(earlier)
+    assert walked.draw(index) == ExactDraws(proportional(weights), block, key).draw(index)
+    option, nth = walked.draw(index)
+    assert weights[option] > 0
+    assert nth <= index
+
+
+def test_draws_are_shuffled_inside_a_block_and_between_blocks() -> None:
+    draws = ExactDraws(proportional([1, 1]), 100, derive_key("shuffled"))
+    orders = {tuple(draws.block(number)[0].tolist()) for number in range(50)}
+    assert len(orders) == 50
+    assert all(30 < np.count_nonzero(np.diff(order)) < 70 for order in orders)
+
+
+def test_every_option_is_drawn_at_every_place_equally_often() -> None:
+    draws = ExactDraws(proportional([1, 1, 2]), 8, derive_key("places"))
+    landed = np.array([draws.block(number)[0] for number in range(4000)])
+    for option, expected in ((0, 1000), (1, 1000), (2, 2000)):
+        assert np.abs((landed == option).sum(0) - expected).max() < 5 * np.sqrt(expected)

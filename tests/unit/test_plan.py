@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_core.config import PlanConfig
-from hybrid_core.data.corpus import Corpus, Pair, write_corpus
+from hybrid_core.data.corpus import Corpus, Pair
+from hybrid_core.data.corpus_writer import write_corpus
 from hybrid_core.errors import RequestError
 from hybrid_core.plan import BatchPlan, StepPlan
 
@@ -55,7 +56,7 @@ def a_corpus(directory: Path, pairs: list[Pair]) -> Corpus:
 
 
 def a_plan(corpus: Corpus, *, seed: int = 0, batch: int = 16, **config: object) -> BatchPlan:
-    return BatchPlan(corpus, PlanConfig(**config), seed=seed, global_batch=batch)
+    return BatchPlan({"corpus": corpus}, PlanConfig(**config), seed=seed, global_batch=batch)
 
 
 def languages(corpus: Corpus, rows: np.ndarray) -> list[str]:
@@ -315,7 +316,7 @@ def test_pairs_without_a_common_meaning_are_never_drawn(tmp_path: Path) -> None:
     pairs = made_up_pairs(20, ("de", "en"))
     pairs += [Pair(f"x{p.meaning_id}", p.language, p.query, p.passage) for p in made_up_pairs(20, ("en", "fr"))]
     corpus = a_corpus(tmp_path / "corpus", pairs)
-    assert len(corpus.pair_rows("de", "fr")) == 0
+    assert corpus.pairs_of("de", "fr") == (0, 0)
     plan = a_plan(corpus, batch=10, policy="cross")
     found = set()
     for k in range(40):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybrid_core import checkpoint
-from hybrid_core.config import ModelConfig, PlanConfig, TrainConfig
+from hybrid_core.config import CorpusConfig, ModelConfig, PlanConfig, TrainConfig
 from hybrid_core.data.corpus import Corpus
+from hybrid_core.data.sources import Source
 from hybrid_core.errors import RequestError
 from hybrid_core.model import load_encoder
 from hybrid_core.plan import BatchPlan
@@ -20,8 +20,9 @@ from hybrid_core.trainer import Hooks, Metrics, Trainer
 def trainer(corpus: Corpus, directory: Path, *, seed: int = 0, **settings: object) -> Trainer:
     values = {"steps": 6, "global_batch": 12, "learning_rate": 1e-3, "log_every": 1, "checkpoint_every": 2} | settings
     encoder = load_encoder(ModelConfig(name=str(directory)))
-    plan = BatchPlan(corpus, PlanConfig(), seed=seed, global_batch=12)
-    return Trainer(encoder, corpus, plan, TrainConfig(**values))  # type: ignore[arg-type]
+    sources = {"corpus": Source(corpus, CorpusConfig())}
+    plan = BatchPlan({"corpus": corpus}, PlanConfig(), seed=seed, global_batch=12)
+    return Trainer(encoder, sources, plan, TrainConfig(**values))  # type: ignore[arg-type]
 
 
 def weights(t: Trainer) -> torch.Tensor:
@@ -54,7 +55,10 @@ def test_resumed_equals_uninterrupted(corpus: Corpus, encoder_directory: Path, t
 
 
 def test_gradcache_trains_like_the_plain_step(corpus: Corpus, encoder_directory: Path) -> None:
-    plain, cached = trainer(corpus, encoder_directory), trainer(corpus, encoder_directory, micro_batch=5)
+    plain, cached = (
+        trainer(corpus, encoder_directory),
+        trainer(corpus, encoder_directory, gradcache=True, tokens_per_forward=64),
+    )
     plain.run(Hooks())
     cached.run(Hooks())
     assert torch.allclose(weights(plain), weights(cached), atol=2e-5)
@@ -75,7 +79,7 @@ def test_a_checkpoint_cut_short_is_refused(corpus: Corpus, encoder_directory: Pa
 
 def test_a_checkpoint_of_another_plan_is_refused(corpus: Corpus, encoder_directory: Path, tmp_path: Path) -> None:
     t = trainer(corpus, encoder_directory)
-    checkpoint.save(tmp_path / "c", t.encoder, t.optimizer, step=0, plan_hash=t.plan.hash)
+    t.save(tmp_path / "c")
     with pytest.raises(RuntimeError, match="was written under plan"):
         trainer(corpus, encoder_directory, seed=1).restore(tmp_path / "c")
 
