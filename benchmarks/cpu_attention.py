@@ -11,20 +11,19 @@ import time
 
 import torch
 
-from hybrid_core.config import ModelConfig, PlanConfig, TrainConfig
-from hybrid_core.data.corpus import Corpus
-from hybrid_core.data.sample import sample_corpus
+from hybrid_core.config import Config, ModelConfig, PlanConfig, TrainConfig
+from hybrid_core.data.sources import ONLY, open_sources, plan_for
 from hybrid_core.encode import encode
 from hybrid_core.model import load_encoder
-from hybrid_core.plan import BatchPlan
 from hybrid_core.trainer import Trainer
 
 
 def main(rounds: int) -> None:
     """Measure every variant once per round, so that a machine that drifts hurts all alike."""
     torch.set_num_threads(2)
-    corpus = Corpus.open(sample_corpus())
-    plan = BatchPlan(corpus, PlanConfig(), seed=0, global_batch=16)
+    config = Config(plan=PlanConfig(), train=TrainConfig(global_batch=16))
+    sources = open_sources(config)
+    plan, corpus = plan_for(config, sources), sources[ONLY].corpus
     encoder = load_encoder(ModelConfig(freeze_embeddings=True, max_query_tokens=48, max_passage_tokens=96))
     texts = corpus.column("passage", plan.step(0).passage_rows) * 8
     variants = [(a, p) for a in ("sdpa", "eager") for p in ("float32", "bfloat16")]
@@ -34,7 +33,7 @@ def main(rounds: int) -> None:
         for attention, precision in variants:
             encoder.backbone.set_attn_implementation(attention)
             settings = TrainConfig(steps=100, global_batch=16, learning_rate=0.0, precision=precision)
-            trainer = Trainer(encoder, corpus, plan, settings)
+            trainer = Trainer(encoder, sources, plan, settings)
             encoder.train()
             started = time.perf_counter()
             for k in range(3):

@@ -17,6 +17,9 @@ from hybrid_core.data.corpus import NO_GROUP, Corpus
 from hybrid_core.permutation import derive_key, permute
 from hybrid_core.plan import StepPlan
 
+EMPTY = -1
+"""Group of an empty slot; groups of a corpus are 0 or more, those of texts outside it -2 or less."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -32,7 +35,7 @@ class Batch:
     query_groups: np.ndarray
     """Group of each query of the step [B]."""
     passage_groups: np.ndarray
-    """Group of each passage of the step [B, slots]; a passage of a query's own group is never its negative."""
+    """Group of each passage of the step [B, slots]; a passage of a query's own group is never its negative, an EMPTY one nobody's."""
     positive: np.ndarray
     """Which slots answer their example's query [B, slots]."""
 
@@ -50,7 +53,8 @@ def read_batch(corpus: Corpus, planned: StepPlan, config: PlanConfig, mine: slic
     rows = np.where(present, positives, own)
     query_groups = np.array(corpus.column("group", planned.query_rows))
     negatives = _negatives(corpus, planned, config, seed)
-    groups = np.repeat(query_groups[:, None], rows.shape[1] + config.hard_negatives, axis=1)
+    groups = np.full((len(rows), rows.shape[1] + config.hard_negatives), EMPTY)
+    groups[:, : rows.shape[1]] = np.where(present, query_groups[:, None], EMPTY)
     for example, chosen in enumerate(negatives):
         for slot, negative in enumerate(chosen):
             # a text that is no passage of the corpus belongs to no group

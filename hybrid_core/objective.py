@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hybrid_core.batch import Batch
+from hybrid_core.batch import EMPTY, Batch
 from hybrid_core.config import TrainConfig
 from hybrid_core.errors import RequestError
 from hybrid_core.loss import distillation, info_nce
@@ -76,5 +76,5 @@ def _masks(batch: Batch, first: int, count: int, *, own_only: bool, device: torc
     example = torch.arange(len(groups), device=device) // batch.slots
     own = example[None, :] == torch.arange(first, first + count, device=device)[:, None]
     positive = own & torch.from_numpy(batch.positive.reshape(-1)).to(device)[None, :]
-    excluded = groups[None, :] == mine[:, None]
+    excluded = (groups[None, :] == mine[:, None]) | (groups == EMPTY)[None, :]
     return positive, excluded | ~own if own_only else excluded

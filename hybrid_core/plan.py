@@ -90,7 +90,7 @@ class BatchPlan:
         self._points = alpha_points(config, steps)
         self._draws = {
             name: CorpusDraws(corpus, config, name=name, seed=seed, batch=global_batch // config.draws_per_step)
-            for name, corpus in corpora.items()
+            for name, corpus in sorted(corpora.items())
         }
         self._corpora = {name: [c.fingerprint, list(c.languages)] for name, c in sorted(corpora.items())}
         self._check(corpora)

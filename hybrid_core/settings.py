@@ -107,10 +107,10 @@ def _coerced(where: str, value: Any, hint: Any) -> Any:
 
 def _items(where: str, value: Any, kind: type) -> tuple[Any, ...]:
     items = value.split(",") if isinstance(value, str) else value
-    if isinstance(items, (list, tuple)) and kind is int:
+    if kind is int:
         try:
-            return tuple(int(i) for i in items if str(i).strip())
-        except ValueError:
+            return tuple(int(str(i)) for i in items if str(i).strip())  # by their text: int(64.7) would be 64
+        except (TypeError, ValueError):
             raise RequestError(f"{where}={value!r} must be a list of whole numbers, for example 1,2") from None
     if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
         raise RequestError(f"{where}={value!r} must be a list of names, for example a,b")

@@ -236,6 +236,23 @@ def resolve_model(name: str, config: Config) -> str:
         ) from error
 
 
+def plan_of(config: Config, run_id: str) -> tuple[str | None, dict[str, str]]:
+    """Plan hash and recorded parameters of a run.
+
+    Raises:
+        RequestError: there is no such run.
+    """
+    place = Place.of(config)
+    _quiet()
+    try:
+        data = MlflowClient(place.tracking_uri).get_run(run_id).data
+    except (MlflowException, OSError) as error:
+        raise RequestError(
+            f"--run {run_id!r} is not in MLflow at {redacted(place.tracking_uri)}: {redacted(str(error).splitlines()[0])}"
+        ) from error
+    return data.tags.get("hybrid.plan_hash"), dict(data.params)
+
+
 def log_scores(run: Run, evaluations: Mapping[str, Evaluation]) -> None:
     """Per-query scores (Parquet) and per-language tables of an arm."""
     with tempfile.TemporaryDirectory() as scratch:

@@ -33,6 +33,8 @@ class Outcome:
     metrics: dict[str, float] = field(default_factory=dict)
     """`suite/setting/metric` -> value."""
     mlflow_run_id: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+    """What a job has to say beyond that, under names of its own."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _write_summary(
         return
     summary: dict[str, Any] = {
         "job": job.name, "status": status, "config_hash": config_hash(config) if config else None,
-        "mlflow_run_id": outcome.mlflow_run_id, "outputs": outcome.outputs, "metrics": outcome.metrics,
+        "mlflow_run_id": outcome.mlflow_run_id, "outputs": outcome.outputs, "metrics": outcome.metrics, **outcome.details,
     }  # fmt: skip
     if error:
         summary["error"] = error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hybrid_core.config import PrepareConfig
-from hybrid_core.data.corpus import Pair
+from hybrid_core.data.corpus import Negative, Pair
 from hybrid_core.data.jsonl import check_text, read_jsonl
 from hybrid_core.data.languages import check_language
 from hybrid_core.errors import RequestError
@@ -87,10 +88,37 @@ def _read_hugging_face(source: str) -> Iterator[Pair]:
 def _pair(record: dict[str, Any], where: str) -> Pair:
     for field in _FIELDS:
         check_text(record.get(field), f"{where}, field {field!r}", present=field in record)
+    language = check_language(record["language"], f"{where}, field 'language'")
     return Pair(
-        record["meaning_id"], check_language(record["language"], f"{where}, field 'language'"), record["query"].strip(),
-        record["passage"].strip(), str(record.get("dataset") or ""), str(record.get("domain") or ""),
+        record["meaning_id"], language, record["query"].strip(), record["passage"].strip(), str(record.get("dataset") or ""),
+        str(record.get("domain") or ""), _negatives(record.get("negatives"), language, where), _score(record.get("score"), where),
     )  # fmt: skip
+
+
+def _negatives(values: Any, language: str, where: str) -> tuple[Negative, ...]:
+    """Hard negatives: texts in the row's language, or objects with text and optionally language and score."""
+    if values is None:
+        return ()
+    if not isinstance(values, list):
+        raise RequestError(f"{where}, field 'negatives': {str(values)[:80]!r} is not a list of texts or objects")
+    found = []
+    for number, value in enumerate(values):
+        place = f"{where}, field 'negatives'[{number}]"
+        entry = value if isinstance(value, dict) else {"text": value}
+        text = check_text(entry.get("text"), place, present="text" in entry).strip()
+        found.append(
+            Negative(text, check_language(entry.get("language") or language, place), _score(entry.get("score"), place))
+        )
+    return tuple(found)
+
+
+def _score(value: Any, where: str) -> float | None:
+    """A teacher's score, if one is given."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise RequestError(f"{where}, field 'score': {value!r} is not a finite number")
+    return float(value)
 
 
 def _read_squad_folder(folder: Path, *, whole_paragraph: bool) -> Iterator[Pair]:

@@ -43,7 +43,8 @@ def run(request: TrainRequest) -> None:
 
 
 def _report(step: int, metrics: Mapping[str, float]) -> None:
-    ray.train.report({"step": step, **metrics})
+    workers = ray.train.get_context().get_world_size()
+    ray.train.report({"step": step, **metrics, "train/workers": workers})
 
 
 def _report_checkpoint(trainer: Trainer, metrics: Mapping[str, float]) -> None:

@@ -18,7 +18,7 @@ import pytest
 from conftest import made_up_pairs
 
 from .conftest import Jobs, wait_for
-from .test_submit import free_ports
+from .nodes import free_ports
 
 WEED = shutil.which("weed", path=str(Path(sys.executable).parent))
 

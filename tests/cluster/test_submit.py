@@ -2,61 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .conftest import ROOT, Jobs, wait_for
-
-RAY = str(Path(sys.executable).with_name("ray"))
-
-
-def free_ports(count: int) -> list[int]:
-    """Free ports outside Ray's worker range (10002-19999) whose gRPC sibling, 10000 above (SeaweedFS), is free too."""
-    found: list[int] = []
-    candidates = random.sample(range(20_000, 30_000), 1000)
-    while len(found) < count:
-        port = candidates.pop()
-        with socket.socket() as own, socket.socket() as sibling, contextlib.suppress(OSError):
-            own.bind(("127.0.0.1", port))
-            sibling.bind(("127.0.0.1", port + 10_000))
-            found.append(port)
-    return found
+from .conftest import ROOT, Jobs
+from .nodes import RAY, start_head
 
 
 @pytest.fixture
 def head(jobs: Jobs, background: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A head node with the environment of ray_jobs.environment; returns the client's environment."""
-    lines = subprocess.run(
-        [sys.executable, "-m", "ray_jobs.environment"], env=jobs.env, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    node = dict(line.removeprefix("export ").split("=", 1) for line in lines)
-    env = jobs.env | {name: value.strip("'") for name, value in node.items()}
-    env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    short = tmp_path_factory.getbasetemp().parent / f"r{os.getpid()}"  # socket paths must stay below 108 characters
-    gcs, dashboard, agent, metrics = free_ports(4)
-    background(
-        [RAY, "start", "--head", "--block", f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1",
-         f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}", "--num-cpus=4",
-         "--object-store-memory=200000000", f"--temp-dir={short}", "--disable-usage-stats"],
-        env=env, cwd=jobs.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    client = env | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
-
-    def answers() -> bool:
-        listing = subprocess.run([RAY, "job", "list"], env=client, capture_output=True, text=True, timeout=60)
-        return listing.returncode == 0
-
-    wait_for(answers, "the head node", seconds=180)
-    return client
+    """A head node; returns the client's environment."""
+    return start_head(jobs, background, tmp_path_factory.getbasetemp().parent / f"r{os.getpid()}", cpus=4).env
 
 
 def test_the_same_job_runs_through_both_ways_of_submitting_and_needs_the_token(

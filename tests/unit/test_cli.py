@@ -49,9 +49,12 @@ def test_dry_run_prints_config_and_plan_and_writes_nothing(tmp_path: Path, capsy
 
 def test_study_dry_run_says_what_would_happen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(study.JOB, ["--recipe", "quickstart", "--dry-run", "--set", f"output={tmp_path / 'out'}"]) == 0
-    assert (
-        "would train 3 arm(s) (mono, cross, hybrid) for 24 steps of 16 pairs on 2 worker(s)" in capsys.readouterr().out
-    )
+    said = "would train 3 arm(s) (mono, cross, hybrid) with 1 seed(s) for 24 steps of 16 pairs on 2 worker(s)"
+    assert said in capsys.readouterr().out
+    flags = ["--recipe", "quickstart", "--dry-run", "--set", f"output={tmp_path / 'out'}", "--set", "study.seeds=1,2,3"]
+    assert main(study.JOB, flags) == 0
+    assert "with 3 seed(s) for 24 steps" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

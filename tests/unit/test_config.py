@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_core.config import config_hash
+from hybrid_core.config import CorpusConfig, config_hash
 from hybrid_core.errors import RequestError
 from hybrid_core.recipes import RECIPES, load_config
 from hybrid_core.settings import flat
@@ -41,7 +41,16 @@ def test_command_line_wins_over_file_and_file_over_recipe(tmp_path: Path) -> Non
         ("train.learning_rate=fast", "train.learning_rate='fast' must be a number"),
         ("train=5", "train is a section"),
         ("seed", "is not path.to.field=value"),
-        ("train.workers=3", "train.global_batch=16 is not a multiple of train.workers=3"),
+        ("plan.draws_per_step=3", "plan.draws_per_step=3 does not divide train.global_batch=16"),
+        ("train.matryoshka=64,many", "train.matryoshka='64,many' must be a list of whole numbers, for example 1,2"),
+        ("train.matryoshka=64.5", "train.matryoshka='64.5' must be a list of whole numbers, for example 1,2"),
+        ("train.matryoshka=64,0", "train.matryoshka=(64, 0) is outside [1, 65536]"),
+        ("study.seeds=3,-1", "study.seeds=(3, -1) is outside [0, 2147483647]"),
+        ("data.corpora=news", "data.corpora is a section with keys of its own, not the value 'news'"),
+        ("data.corpora.news=s3://x", "data.corpora.news is a section with keys of its own, not the value 's3://x'"),
+        ("data.corpora.news.wieght=2", "unknown config key 'data.corpora.news.wieght'; did you mean 'weight'?"),
+        ("data.corpora.news.weight=-1", "data.corpora.news.weight=-1.0 is outside [0.0, 1000000000.0]"),
+        ("data.corpora.news.negatives=owm", "data.corpora.news.negatives='owm'; did you mean 'own'?"),
     ],
 )
 def test_wrong_settings_are_refused_with_a_remedy(override: str, expected: str) -> None:
@@ -49,9 +58,91 @@ def test_wrong_settings_are_refused_with_a_remedy(override: str, expected: str) 
         load_config("quickstart", None, [override])
 
 
-def test_an_alpha_that_the_policy_would_ignore_is_refused() -> None:
-    with pytest.raises(RequestError, match=re.escape("plan.alpha=0.5 has no meaning under plan.policy='mono'")):
-        load_config("default", None, ["plan.policy=mono", "plan.alpha=0.5"])
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ("plan.policy=mono plan.alpha=0.5", "plan.alpha=0.5 has no meaning under plan.policy='mono'; remove it or set"),
+        ("plan.policy=cross plan.alpha_schedule=linear plan.alpha_end=0", "plan.alpha_end=0.0 has no meaning under"),
+        ("plan.policy=x_x plan.alpha_points=0:1", "has no meaning under plan.policy='x_x'"),
+        ("plan.alpha_schedule=linear", "plan.alpha_schedule='linear' needs plan.alpha_end"),
+        ("plan.alpha_schedule=cosine", "plan.alpha_schedule='cosine' needs plan.alpha_end"),
+        ("plan.alpha_schedule=piecewise", "plan.alpha_schedule='piecewise' needs plan.alpha_points"),
+        ("plan.alpha_end=0.2", "'constant' has no use for plan.alpha_end; remove it or choose another schedule"),
+        ("plan.alpha_points=0:1,9:0", "'constant' has no use for plan.alpha_points; remove it"),
+        ("plan.alpha_schedule=linear plan.alpha_end=0 plan.alpha_points=0:1", "'linear' has no use for plan.alpha_points"),
+        (
+            "plan.alpha_schedule=piecewise plan.alpha_points=0:1,9:0 plan.alpha=1",
+            "plan.alpha has no meaning under plan.alpha_schedule='piecewise'",
+        ),
+        ("train.min_workers=3", "train.min_workers=3 is more than train.workers=2"),
+        ("train.patience=2", "train.patience needs train.select"),
+        ("train.select=s/multi/mAP", "train.select='s/multi/mAP' needs train.evaluate_every"),
+        ("train.select=mAP train.evaluate_every=2", "train.select='mAP' must be suite/setting/metric"),
+        ("train.global_batch=18 plan.draws_per_step=4", "plan.draws_per_step=4 does not divide train.global_batch=18"),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_fit_each_other_are_refused_with_a_remedy(overrides: str, expected: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(expected)):
+        load_config("quickstart", None, overrides.split())
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "plan.alpha=0.2",
+        "plan.alpha=1 plan.alpha_schedule=linear plan.alpha_end=0.2",
+        "plan.alpha_schedule=cosine plan.alpha_end=0",  # from the default alpha
+        "plan.alpha_schedule=piecewise plan.alpha_points=0:1.0,12:0.3",
+        "train.workers=3",  # ranks hold slices whose sizes differ by one
+        "train.min_workers=2",
+        "train.patience=2 train.select=s/multi/mAP train.evaluate_every=4",
+        "plan.draws_per_step=8",
+    ],
+)
+def test_settings_that_fit_each_other_are_accepted(overrides: str) -> None:
+    config = flat(load_config("quickstart", None, overrides.split()))
+    for override in overrides.split():
+        path, _, value = override.partition("=")
+        found = config[path]
+        assert found == (value.split(",") if isinstance(found, list) else type(found)(value))
+
+
+def test_several_corpora_are_sections_under_names_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: {corpora: {news: {corpus: s3://x, weight: 2}, law: {corpus: /law}}}\n")
+    config = load_config(
+        "default", str(file), ["data.corpora.news.loss=distillation", "data.corpora.faq.negatives=own"]
+    )
+    assert config.data.corpora == {
+        "news": CorpusConfig(corpus="s3://x", weight=2.0, loss="distillation"),
+        "law": CorpusConfig(corpus="/law"),
+        "faq": CorpusConfig(negatives="own"),
+    }
+    assert flat(config)["data.corpora.news.weight"] == 2.0
+    assert config_hash(config) != config_hash(load_config("default", str(file)))
+    assert load_config("default").data.corpora == {}
+
+
+@pytest.mark.parametrize("written", ["64,32", "[64, 32]", " 64 , 32 ,"])
+def test_lists_of_numbers_are_read_from_the_command_line(written: str) -> None:
+    config = load_config("default", None, [f"train.matryoshka={written}", f"study.seeds={written}"])
+    assert config.train.matryoshka == config.study.seeds == (64, 32)
+
+
+def test_lists_of_numbers_are_read_from_files_and_may_be_empty(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("train: {matryoshka: [64, 32]}\nstudy: {seeds: [0, 1, 2]}\n")
+    config = load_config("default", str(file))
+    assert (config.train.matryoshka, config.study.seeds) == ((64, 32), (0, 1, 2))
+    assert load_config("default", str(file), ["train.matryoshka="]).train.matryoshka == ()
+
+
+@pytest.mark.parametrize("written", ["[64.7]", "[true]", "64", "[[64]]"])
+def test_a_list_in_a_file_that_holds_no_whole_numbers_is_refused(written: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"train: {{matryoshka: {written}}}\n")
+    with pytest.raises(RequestError, match=r"train\.matryoshka=.* must be a list of whole numbers, for example 1,2"):
+        load_config("default", str(file))
 
 
 def test_unknown_recipe_names_the_nearest() -> None:

@@ -8,8 +8,9 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,18 +19,22 @@ from conftest import LANGUAGES, made_up_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_core.data.corpus import Corpus, Pair
+from hybrid_core.data.corpus import NO_GROUP, Corpus, Negative, Pair
 from hybrid_core.data.corpus_writer import passage_groups, write_corpus
 from hybrid_core.errors import RequestError
-from hybrid_core.storage import MARKER, verify_complete
+from hybrid_core.storage import MARKER, mark_complete, verify_complete
 
+some_language = st.sampled_from(["ar", "de", "en", "zh"])
 some_text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+some_passage = st.one_of(st.sampled_from(["same text", "same  text ", "other text"]), some_text)
+some_score = st.none() | st.floats(-100, 100, width=32)
+some_negatives = st.lists(st.builds(Negative, some_passage, some_language, some_score), max_size=3).map(tuple)
 some_pairs = st.dictionaries(
-    st.tuples(st.sampled_from(["m0", "m1", "m2", "m3", "ü", "z-9"]), st.sampled_from(["ar", "de", "en", "zh"])),
-    st.tuples(some_text, st.one_of(st.sampled_from(["same text", "same  text ", "other text"]), some_text)),
+    st.tuples(st.sampled_from(["m0", "m1", "m2", "m3", "ü", "z-9"]), some_language),
+    st.tuples(some_text, some_passage, some_negatives, some_score),
     min_size=1,
     max_size=16,
-).map(lambda rows: [Pair(m, lang, q, p, "set", f"about {lang}") for (m, lang), (q, p) in rows.items()])
+).map(lambda rows: [Pair(m, lang, q, p, "set", f"about {lang}", n, s) for (m, lang), (q, p, n, s) in rows.items()])
 modest = settings(max_examples=25, deadline=None)
 
 
@@ -45,7 +50,17 @@ def content(directory: Path) -> dict[str, bytes]:
 def rows(corpus: Corpus) -> list[Pair]:
     everything = np.arange(corpus.manifest["rows"])
     names = [f.name for f in dataclasses.fields(Pair)]
-    return [Pair(*values) for values in zip(*(corpus.column(n, everything) for n in names), strict=True)]
+    found = [Pair(*values) for values in zip(*(corpus.column(n, everything) for n in names), strict=True)]
+    return [dataclasses.replace(p, negatives=negatives(p.negatives)) for p in found]
+
+
+def negatives(found: Iterable[dict[str, Any]]) -> tuple[Negative, ...]:
+    return tuple(Negative(n["text"], n["language"], n["score"]) for n in found)
+
+
+def joined(corpus: Corpus, low: str, high: str) -> np.ndarray:
+    """Rows [2, n] of all meanings that two languages share."""
+    return corpus.pair_rows(np.arange(*corpus.pairs_of(low, high)))
 
 
 def components(pairs: list[Pair]) -> set[frozenset[str]]:
@@ -90,17 +105,72 @@ def test_rows_of_a_language_are_exactly_its_pairs(pairs: list[Pair]) -> None:
 
 @modest
 @given(pairs=some_pairs)
-def test_pair_rows_join_every_shared_meaning_once_in_the_asked_order(pairs: list[Pair]) -> None:
+def test_pair_rows_join_every_shared_meaning_once_lower_language_first(pairs: list[Pair]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         corpus = written(Path(directory), pairs)
         found = rows(corpus)
         ids = {lang: {p.meaning_id for p in pairs if p.language == lang} for lang in corpus.languages}
-        for first in corpus.languages:
-            for second in set(corpus.languages) - {first}:
-                joined = [(found[a], found[b]) for a, b in corpus.pair_rows(first, second)]
-                assert all((a.language, b.language) == (first, second) for a, b in joined)
-                assert all(a.meaning_id == b.meaning_id for a, b in joined)
-                assert sorted(a.meaning_id for a, _ in joined) == sorted(ids[first] & ids[second])
+        seen = 0
+        for low, high in itertools.combinations(corpus.languages, 2):
+            pair_rows = joined(corpus, low, high)
+            assert pair_rows.shape == (2, len(ids[low] & ids[high]))
+            shared = [(found[a], found[b]) for a, b in pair_rows.T]
+            assert all((a.language, b.language) == (low, high) for a, b in shared)
+            assert all(a.meaning_id == b.meaning_id for a, b in shared)
+            assert [a.meaning_id for a, _ in shared] == sorted(ids[low] & ids[high])
+            seen += len(shared)
+        assert np.load(corpus.directory / "pairs.npy").shape == (2, seen)
+
+
+@modest
+@given(pairs=some_pairs, data=st.data())
+def test_translations_are_the_rows_of_the_same_meanings_or_minus_one(pairs: list[Pair], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        corpus = written(Path(directory), pairs)
+        source = data.draw(st.sampled_from(corpus.languages))
+        asked = data.draw(st.lists(st.sampled_from(range(*corpus.rows_of(source))), max_size=6))  # any order, repeats
+        place = {(p.language, p.meaning_id): row for row, p in enumerate(rows(corpus))}
+        meanings = corpus.column("meaning_id", np.array(asked, dtype=np.int64))
+        for target in set(corpus.languages) - {source}:
+            found = corpus.translations(np.array(asked, dtype=np.int64), source, target)
+            assert found.tolist() == [place.get((target, meaning), -1) for meaning in meanings]
+
+
+@modest
+@given(pairs=some_pairs)
+def test_a_negative_has_the_group_of_its_text_if_that_is_a_passage_of_its_language(pairs: list[Pair]) -> None:
+    ordered = sorted(pairs, key=lambda p: (p.language, p.meaning_id))
+    group_of = {
+        (p.language, *p.passage.split()): group for p, group in zip(ordered, passage_groups(ordered), strict=True)
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        corpus = written(Path(directory), pairs)
+        for named in corpus.column("negatives", np.arange(len(pairs))):
+            for n in named:
+                assert n["group"] == group_of.get((n["language"], *n["text"].split()), NO_GROUP)
+
+
+def test_a_negative_that_answers_its_own_query_is_known_by_its_group(tmp_path: Path) -> None:
+    named = (
+        Negative("own  text", "en", 0.5),
+        Negative("b text", "en"),
+        Negative("nowhere", "en"),
+        Negative("own text", "de"),
+    )
+    corpus = written(tmp_path, [Pair("a", "en", "q1", "own text", negatives=named), Pair("b", "en", "q2", "b text")])
+    own, other = corpus.column("group", np.array([0, 1]))
+    found, none = corpus.column("negatives", np.array([0, 1]))
+    assert [n["group"] for n in found] == [own, other, NO_GROUP, NO_GROUP]
+    assert [n["score"] for n in found] == [0.5, None, None, None]
+    assert none == []
+    assert corpus.has_negatives() and corpus.manifest["negatives"] == 4
+
+
+def test_a_corpus_without_negatives_and_scores_says_so(corpus: Corpus) -> None:
+    assert not corpus.has_negatives()
+    assert (corpus.manifest["negatives"], corpus.manifest["scores"]) == (0, 0)
+    assert corpus.column("negatives", np.array([3, 0])) == [[], []]
+    assert corpus.column("score", np.array([3, 0])) == [None, None]
 
 
 @modest
@@ -151,7 +221,8 @@ def test_manifest_counts_what_was_written(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert (manifest["rows"], manifest["meanings"], manifest["groups"]) == (32, 12, 12)
     assert manifest["languages"] == {"de": [0, 12], "en": [12, 24], "fr": [24, 32]}
-    assert manifest["pairs"] == {"de-en": 12, "de-fr": 8, "en-fr": 8}
+    assert manifest["pairs"] == {"de-en": [0, 12], "de-fr": [12, 20], "en-fr": [20, 28]}
+    assert (manifest["version"], manifest["negatives"], manifest["scores"]) == (2, 0, 0)
     assert (manifest["licence"], manifest["sources"], manifest["report"]) == (
         "MIT",
         ["here", "there"],
@@ -159,11 +230,24 @@ def test_manifest_counts_what_was_written(tmp_path: Path) -> None:
     )
 
 
+CHANGES = {f.name: "it" for f in dataclasses.fields(Pair)} | {"negatives": (Negative("it", "en"),), "score": 0.5}
+
+
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Pair)])
 def test_fingerprint_changes_with_every_field(tmp_path: Path, field: str) -> None:
     pairs = made_up_pairs(3)
-    changed = [dataclasses.replace(pairs[0], **{field: "it"}), *pairs[1:]]
+    changed = [dataclasses.replace(pairs[0], **{field: CHANGES[field]}), *pairs[1:]]
     assert written(tmp_path / "a", pairs).fingerprint != written(tmp_path / "b", changed).fingerprint
+
+
+def test_fingerprint_changes_with_every_field_of_a_negative_and_with_their_order(tmp_path: Path) -> None:
+    one, other = Negative("x", "en", 0.5), Negative("y", "en", 0.5)
+    named = [
+        (one, other), (other, one), (one,), (Negative("x", "de", 0.5), other), (Negative("x", "en"), other),
+        (Negative("z", "en", 0.5), other),
+    ]  # fmt: skip
+    corpora = [written(tmp_path / str(i), [Pair("m", "en", "q", "p", negatives=n)]) for i, n in enumerate(named)]
+    assert len({corpus.fingerprint for corpus in corpora}) == len(named)
 
 
 def test_fingerprint_changes_when_text_moves_from_question_to_passage(tmp_path: Path) -> None:
@@ -187,8 +271,9 @@ def test_marker_carries_the_fingerprint_and_lists_every_file(tmp_path: Path) -> 
 
 def test_languages_without_shared_meanings_have_no_pair_rows(tmp_path: Path) -> None:
     corpus = written(tmp_path, [Pair("a", "en", "q", "p"), Pair("b", "de", "q", "p")])
-    assert corpus.pair_rows("en", "de").shape == (0, 2)
-    assert corpus.manifest["pairs"] == {"de-en": 0}
+    assert joined(corpus, "de", "en").shape == (2, 0)
+    assert (corpus.pairs_of("de", "en"), corpus.manifest["pairs"]) == ((0, 0), {})
+    assert corpus.translations(np.array([0]), "de", "en").tolist() == [-1]
 
 
 def test_texts_cover_the_chosen_languages_only(corpus_directory: Path) -> None:
@@ -196,11 +281,22 @@ def test_texts_cover_the_chosen_languages_only(corpus_directory: Path) -> None:
     assert sorted(Corpus.open(str(corpus_directory), ["fr", "de"]).texts()) == sorted(expected)
 
 
+def test_texts_cover_the_hard_negatives_of_the_chosen_languages(tmp_path: Path) -> None:
+    pairs = [
+        Pair("a", "en", "q1", "p1", negatives=(Negative("n1", "de"), Negative("n2", "en"))),
+        Pair("a", "de", "q2", "p2", negatives=(Negative("n3", "en"),)),
+    ]
+    written(tmp_path, pairs)
+    assert sorted(Corpus.open(str(tmp_path), ["en"]).texts()) == ["n1", "n2", "p1", "q1"]
+    assert sorted(Corpus.open(str(tmp_path)).texts()) == ["n1", "n2", "n3", "p1", "p2", "q1", "q2"]
+
+
 def test_restriction_keeps_the_row_numbers_of_the_whole_corpus(corpus_directory: Path) -> None:
     whole, part = Corpus.open(str(corpus_directory)), Corpus.open(str(corpus_directory), ["fr", "de"])
     assert (whole.languages, part.languages) == (LANGUAGES, ("de", "fr"))
     assert part.rows_of("fr") == whole.rows_of("fr")
-    np.testing.assert_array_equal(part.pair_rows("fr", "de"), whole.pair_rows("fr", "de"))
+    assert part.pairs_of("de", "fr") == whole.pairs_of("de", "fr")
+    np.testing.assert_array_equal(joined(part, "de", "fr"), joined(whole, "de", "fr"))
 
 
 def test_a_language_named_twice_is_used_once(corpus_directory: Path) -> None:
@@ -233,9 +329,23 @@ def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
 
 def test_writing_over_another_corpus_leaves_nothing_of_it(tmp_path: Path) -> None:
     written(tmp_path, made_up_pairs(5))
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "de-en.npy").write_bytes(b"as format 1 wrote them")
     corpus = written(tmp_path, [Pair("a", "en", "q", "p"), Pair("b", "de", "q", "p")])
-    assert corpus.pair_rows("de", "en").tolist() == []
-    assert set(content(tmp_path)) == {"manifest.json", "rows.arrow", MARKER}
+    assert joined(corpus, "de", "en").tolist() == [[], []]
+    assert set(content(tmp_path)) == {"manifest.json", "rows.arrow", "pairs.npy", MARKER}
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_corpus_of_another_format_is_refused_with_the_remedy(tmp_path: Path, version: int) -> None:
+    written(tmp_path, made_up_pairs(3))
+    manifest = json.loads((tmp_path / "manifest.json").read_text()) | {"version": version}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    mark_complete(tmp_path, kind="corpus")
+    with pytest.raises(RequestError) as error:
+        Corpus.open(str(tmp_path))
+    assert f"data.corpus={str(tmp_path)!r} has format {version}, this release reads 2" in str(error.value)
+    assert "run ray_jobs.prepare again" in str(error.value)
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["absent", "empty"])
@@ -279,26 +389,30 @@ def remove(name: str) -> Callable[[Path], Path]:
 
 
 DAMAGES = {
-    "rows cut short": cut, "text changed": exchange_a_letter, "rows gone": remove("rows.arrow"),
-    "manifest gone": remove("manifest.json"), "pair rows gone": remove("pairs/de-en.npy"),
+    "rows cut short": cut, "rows gone": remove("rows.arrow"), "manifest gone": remove("manifest.json"),
+    "pair rows gone": remove("pairs.npy"),
 }  # fmt: skip
+SAME_SIZE = {"text changed": exchange_a_letter}
+ALL_DAMAGES = DAMAGES | SAME_SIZE
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+@pytest.mark.parametrize("damage", ALL_DAMAGES.values(), ids=ALL_DAMAGES.keys())
 def test_verification_names_the_damaged_file(
     corpus_directory: Path, tmp_path: Path, damage: Callable[[Path], Path]
 ) -> None:
     place = tmp_path / "copy"
     shutil.copytree(corpus_directory, place)
     assert verify_complete(place)["kind"] == "corpus"
+    assert Corpus.open(str(place), verify=True).languages == LANGUAGES
     file = damage(place)
-    with pytest.raises(RequestError) as error:
-        verify_complete(place)
-    assert f"{file} is not the file named in {MARKER}: damaged or replaced; delete {place}" in str(error.value)
+    for check in (lambda: verify_complete(place), lambda: Corpus.open(str(place), verify=True)):
+        with pytest.raises(RequestError) as error:
+            check()
+        assert f"{file} is not the file named in {MARKER}: damaged or replaced; delete {place}" in str(error.value)
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_corpus_cannot_be_opened(
+def test_a_corpus_with_a_file_gone_or_cut_short_cannot_be_opened(
     corpus_directory: Path, tmp_path: Path, damage: Callable[[Path], Path]
 ) -> None:
     place = tmp_path / "copy"
@@ -307,3 +421,12 @@ def test_a_damaged_corpus_cannot_be_opened(
     with pytest.raises(RequestError) as error:
         Corpus.open(str(place))
     assert str(file) in str(error.value)
+
+
+def test_opening_without_verification_compares_sizes_only(corpus_directory: Path, tmp_path: Path) -> None:
+    place = tmp_path / "copy"
+    shutil.copytree(corpus_directory, place)
+    before, size = Corpus.open(str(place)).column("passage", np.arange(144)), (place / "rows.arrow").stat().st_size
+    exchange_a_letter(place)
+    assert (place / "rows.arrow").stat().st_size == size
+    assert Corpus.open(str(place)).column("passage", np.arange(144)) != before

@@ -435,15 +435,36 @@ def test_hybrid_with_alpha_one_needs_no_pairs(corpus_directory: Path) -> None:
     assert a_plan(corpus, policy="hybrid", alpha=1.0).step(0).mode == "mono"
 
 
-@pytest.mark.parametrize("policy", ["cross", "hybrid"])
-def test_a_language_that_shares_no_meaning_is_refused(tmp_path: Path, policy: str) -> None:
+def with_french_apart(directory: Path) -> Corpus:
+    """de and en share their meanings, fr has meanings of its own."""
     pairs = made_up_pairs(20, ("de", "en"))
     pairs += [Pair(f"x{p.meaning_id}", p.language, p.query, p.passage) for p in made_up_pairs(20, ("fr",))]
+    return a_corpus(directory, pairs)
+
+
+@pytest.mark.parametrize(
+    ("policy", "unpaired"),
+    [("cross", "mono_only"), ("cross", "refuse"), ("multi_positive", "mono_only"), ("hybrid", "refuse")],
+)
+def test_a_language_that_shares_no_meaning_is_refused(tmp_path: Path, policy: str, unpaired: str) -> None:
     with pytest.raises(RequestError, match="shares no meaning") as error:
-        a_plan(a_corpus(tmp_path / "corpus", pairs), policy=policy)
+        a_plan(with_french_apart(tmp_path / "corpus"), policy=policy, unpaired=unpaired)
     message = str(error.value)
     assert "language 'fr'" in message
-    assert "data.languages" in message and "plan.policy=mono" in message
+    assert "data.languages" in message and "plan.policy=mono" in message and "plan.unpaired=mono_only" in message
+
+
+def test_by_default_a_language_that_shares_no_meaning_feeds_monolingual_batches(tmp_path: Path) -> None:
+    corpus = with_french_apart(tmp_path / "corpus")
+    plan = a_plan(corpus, policy="hybrid", alpha=0.5, block=12)
+    seen: dict[str, Counter[str]] = {"mono": Counter(), "cross": Counter()}
+    for k in range(24):
+        planned = plan.step(k)
+        seen[planned.mode].update(set(languages(corpus, planned.query_rows)))
+        if planned.mode == "cross":
+            check_cross(corpus, planned, "per_example")
+    assert seen["mono"] == {"de": 4, "en": 4, "fr": 4}
+    assert seen["cross"].keys() == {"de", "en"}
 
 
 def test_a_language_pair_smaller_than_a_batch_is_refused_per_batch(tmp_path: Path) -> None:

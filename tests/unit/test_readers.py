@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hybrid_core.config import PrepareConfig
-from hybrid_core.data.corpus import Pair
+from hybrid_core.data.corpus import Negative, Pair
 from hybrid_core.data.jsonl import MAX_CHARACTERS, read_jsonl
 from hybrid_core.data.languages import ISO_639_1, check_language
 from hybrid_core.data.readers import read_pairs, sentence_at, sentences
@@ -442,3 +442,37 @@ def test_a_hugging_face_folder_without_a_train_split_is_refused(tmp_path: Path, 
 def test_a_hugging_face_folder_with_broken_data_is_refused(tmp_path: Path, hugging_face_cache: None) -> None:
     (tmp_path / "train.jsonl").write_text('{"query": \n')
     assert f"prepare.source={str(tmp_path)!r} cannot be loaded" in refusal(tmp_path, format="huggingface")
+
+
+def test_negatives_and_teacher_scores_are_read(tmp_path: Path) -> None:
+    rows = [
+        {"meaning_id": "m", "language": "de", "query": "Wer?", "passage": "Sie.", "score": 0.9,
+         "negatives": ["Niemand.", {"text": "Nobody.", "language": "en", "score": 0.25}]},
+        {"meaning_id": "n", "language": "de", "query": "Wo?", "passage": "Hier."},
+    ]  # fmt: skip
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    first, second = read_pairs(PrepareConfig(source=str(file)))
+    assert first.negatives == (Negative("Niemand.", "de"), Negative("Nobody.", "en", 0.25))
+    assert (first.score, second.score, second.negatives) == (0.9, None, ())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("negatives", "a text", "field 'negatives': 'a text' is not a list"),
+        ("negatives", ["good", ""], "field 'negatives'[1]"),
+        ("negatives", [{"text": "x", "language": "Klingon"}], "field 'negatives'[0]"),
+        ("negatives", [{"text": "x", "score": "high"}], "'score': 'high' is not a finite number"),
+        ("score", float("nan"), "'score': nan is not a finite number"),
+    ],
+)
+def test_negatives_that_cannot_be_used_are_refused_with_their_line(
+    tmp_path: Path, field: str, value: object, message: str
+) -> None:
+    row = {"meaning_id": "m", "language": "de", "query": "Wer?", "passage": "Sie.", field: value}
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(json.dumps(row), encoding="utf-8")
+    with pytest.raises(RequestError) as error:
+        list(read_pairs(PrepareConfig(source=str(file))))
+    assert f"{file}, line 1" in str(error.value) and message in str(error.value)

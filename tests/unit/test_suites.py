@@ -90,7 +90,9 @@ def test_the_sample_corpus_is_written_once_and_sealed(tmp_path: Path, monkeypatc
     corpus = Corpus.open(str(first))
     assert corpus.languages == SAMPLE_LANGUAGES
     assert [corpus.rows_of(lang)[1] - corpus.rows_of(lang)[0] for lang in SAMPLE_LANGUAGES] == [64] * 6
-    assert (corpus.manifest["licence"], corpus.manifest["pairs"]["en-zh"]) == ("Apache-2.0", 64)
+    first_pair, end = corpus.manifest["pairs"]["en-zh"]
+    assert (corpus.manifest["licence"], end - first_pair) == ("Apache-2.0", 64)
+    assert corpus.manifest["pairs"].keys() == {f"{a}-{b}" for a in SAMPLE_LANGUAGES for b in SAMPLE_LANGUAGES if a < b}
 
 
 # --- names

@@ -1,0 +1,63 @@
+"""`python -m ray_jobs.replay --step N`: the very texts of any step of any run, computed on a laptop; checks a run's plan."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from hybrid_core.config import Config
+from hybrid_core.data.sources import open_sources, plan_for
+from hybrid_core.errors import RequestError
+from hybrid_core.replay import as_text, replay
+from hybrid_core.settings import flat
+from ray_jobs import _tracking
+from ray_jobs.cli import Job, Outcome, main
+
+_OF_THE_PLAN = ("plan.", "data.", "seed", "train.global_batch", "train.steps")
+
+
+def run(config: Config, args: argparse.Namespace) -> Outcome:
+    """Print a step; nothing is started and no model is loaded."""
+    sources = open_sources(config)
+    plan = plan_for(config, sources)
+    if args.step < 0:
+        raise RequestError(f"--step {args.step} must be 0 or more; steps are counted from 0")
+    if args.run:
+        _check_run(config, args.run, plan.hash)
+    step = replay(sources, plan, args.step)
+    print(as_text(step))
+    return Outcome(mlflow_run_id=args.run, details={"step": step})
+
+
+def _check_run(config: Config, run_id: str, plan_hash: str) -> None:
+    """Refuse a run that was trained under another plan, naming what differs."""
+    recorded, params = _tracking.plan_of(config, run_id)
+    if recorded == plan_hash:
+        print(f"run {run_id} was trained under this plan")
+        return
+    ours = {name: str(value) for name, value in flat(config).items() if name.startswith(_OF_THE_PLAN)}
+    differing = [
+        f"{name}={params.get(name, '(not recorded)')} (here {value})"
+        for name, value in ours.items()
+        if params.get(name) != value
+    ]
+    raise RequestError(
+        f"run {run_id} has plan {recorded or '(none)'}, this request has {plan_hash}; of the run: "
+        f"{'; '.join(differing) or 'the same settings, so the corpus or the release differs'}"
+    )
+
+
+def describe(config: Config, args: argparse.Namespace) -> str:
+    """What a run would do."""
+    return f"would print step {args.step} of plan {plan_for(config, open_sources(config)).hash}"
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--step", type=int, default=0, metavar="N", help="the step, counted from 0")
+    parser.add_argument("--run", metavar="ID", help="MLflow run whose plan must be this one")
+
+
+JOB = Job("replay", __doc__ or "", run, describe, _add_flags)
+
+if __name__ == "__main__":
+    sys.exit(main(JOB))

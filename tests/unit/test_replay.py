@@ -1,0 +1,62 @@
+"""Replay shows the texts training saw, and counts negatives as the loss does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hybrid_core.config import Config, DataConfig, PlanConfig, TrainConfig
+from hybrid_core.data.sources import open_sources, plan_for
+from hybrid_core.replay import as_text, replay
+from ray_jobs import replay as job
+from ray_jobs.cli import main
+
+
+def request(corpus_directory: Path, **plan: object) -> Config:
+    return Config(
+        data=DataConfig(corpus=str(corpus_directory)), plan=PlanConfig(**plan), train=TrainConfig(global_batch=12)
+    )  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("policy", ["mono", "cross", "hybrid", "multi_positive", "x_x"])
+def test_a_step_is_shown_as_the_plan_has_it(corpus_directory: Path, policy: str) -> None:
+    config = request(corpus_directory, policy=policy)
+    sources = open_sources(config)
+    plan = plan_for(config, sources)
+    corpus = sources["corpus"].corpus
+    shown = replay(sources, plan, 7)
+    planned = plan.step(7)
+    assert (shown["mode"], shown["digest"]) == (planned.mode, f"{planned.digest:016x}")
+    assert [e["query"] for e in shown["examples"]] == corpus.column("query", planned.query_rows)
+    assert [e["passages"][0]["text"] for e in shown["examples"]] == corpus.column("passage", planned.passage_rows)
+    assert {len(e["passages"]) for e in shown["examples"]} == {2 if policy == "multi_positive" else 1}
+    assert all(text in as_text(shown) for e in shown["examples"] for text in (e["query"], e["passages"][0]["text"]))
+
+
+def test_negatives_of_a_monolingual_batch_are_all_in_its_language(corpus_directory: Path) -> None:
+    mono = request(corpus_directory, policy="mono")
+    mixed = request(corpus_directory, policy="x_x")
+    shares = [
+        replay(open_sources(c), plan_for(c, open_sources(c)), 0)["negatives"]["same_language_share"]
+        for c in (mono, mixed)
+    ]
+    assert shares[0] == 1.0
+    assert shares[1] < 0.5
+
+
+def test_the_job_prints_and_writes_a_step(
+    corpus_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--set", f"data.corpus={corpus_directory}", "--set", "train.global_batch=4", "--step", "5"]
+    assert main(job.JOB, [*flags, "--json", str(tmp_path / "step.json")]) == 0
+    written = json.loads((tmp_path / "step.json").read_text())
+    assert written["job"] == "replay" and written["step"]["step"] == 5
+    assert as_text(written["step"]) in capsys.readouterr().out
+
+
+def test_a_negative_step_is_refused(corpus_directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--set", f"data.corpus={corpus_directory}", "--set", "train.global_batch=4"]
+    assert main(job.JOB, [*flags, "--step", "-1"]) == 2
+    assert "--step -1 must be 0 or more" in capsys.readouterr().err
