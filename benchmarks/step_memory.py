@@ -32,7 +32,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(args.threads)
     settings = {
         "data.corpus": args.corpus, "model.name": args.model, "model.max_query_tokens": args.tokens,
-        "model.max_passage_tokens": args.tokens, "model.vocabulary": "trimmed", "plan.policy": "cross", "train.global_batch": args.batch, "train.precision": args.precision,
+        "model.max_passage_tokens": args.tokens, "model.vocabulary": "trimmed", "plan.policy": "cross",
+        "train.global_batch": args.batch, "train.precision": args.precision,
     } | {f"train.{name}": "true" for name in WAYS[args.way]}  # fmt: skip
     config = load_config("default", None, [f"{key}={value}" for key, value in settings.items()])
     sources = open_sources(config)

@@ -9,6 +9,7 @@ clipping, AdamW. Sides:
     theirs          SentenceTransformerTrainer as it comes, MultipleNegativesRankingLoss, float32, dropout as in the model
     theirs-nodrop   the same with dropout 0, as ours
     ours            float32, all weights trained, full vocabulary: the same work as theirs-nodrop
+    ours-trimmed    as ours, with the vocabulary trimmed to the corpus: embeddings of tokens that do not occur are not updated
     theirs-bf16     as theirs, with bf16=True
     ours-bf16       as ours, in bfloat16
     ours-best       bfloat16 and the vocabulary trimmed to the corpus
@@ -28,8 +29,14 @@ from pathlib import Path
 from typing import Any
 
 WARM_UP = 2
-RATIOS = (("ours", "theirs-nodrop"), ("ours", "theirs"), ("ours-bf16", "theirs-bf16"), ("ours-best", "theirs"))
-SIDES = ("theirs", "theirs-nodrop", "ours", "theirs-bf16", "ours-bf16", "ours-best")
+RATIOS = (
+    ("ours", "theirs-nodrop"),
+    ("ours", "theirs"),
+    ("ours-trimmed", "theirs-nodrop"),
+    ("ours-bf16", "theirs-bf16"),
+    ("ours-best", "theirs"),
+)
+SIDES = ("theirs", "theirs-nodrop", "ours", "ours-trimmed", "theirs-bf16", "ours-bf16", "ours-best")
 
 
 def ours(args: argparse.Namespace, side: str) -> list[float]:
@@ -41,7 +48,11 @@ def ours(args: argparse.Namespace, side: str) -> list[float]:
     from hybrid_core.trainer import Trainer
 
     torch.set_num_threads(args.threads)
-    config = request(args, "float32" if side == "ours" else "bfloat16", trimmed=side == "ours-best")
+    config = request(
+        args,
+        "float32" if side in ("ours", "ours-trimmed") else "bfloat16",
+        trimmed=side in ("ours-trimmed", "ours-best"),
+    )
     sources = open_sources(config)
     texts = (text for source in sources.values() for text in source.corpus.texts())
     encoder = load_encoder(config.model, texts=texts).to(args.device)

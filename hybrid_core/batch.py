@@ -60,8 +60,8 @@ def read_batch(corpus: Corpus, planned: StepPlan, config: PlanConfig, mine: slic
             # a text that is no passage of the corpus belongs to no group
             groups[example, rows.shape[1] + slot] = negative["group"] if negative["group"] != NO_GROUP else -2 - example
     passages, languages, teacher = _slots(corpus, rows[mine], negatives[mine], config.hard_negatives)
-    scores = [float("nan") if s is None else s for s in corpus.column("score", planned.passage_rows[mine])]
-    teacher[:, 0] = scores
+    # The teacher scored the query with its own-language passage; a translation of that passage should be worth the same.
+    teacher[:, 0] = [float("nan") if s is None else s for s in corpus.column("score", planned.query_rows[mine])]
     return Batch(
         queries=corpus.column("query", planned.query_rows[mine]),
         passages=passages,

@@ -60,7 +60,7 @@ class CorpusConfig:
     weight: float | None = setting(
         None,
         "share of the batches, relative to the other corpora; unset: size**plan.corpus_exponent",
-        low=0.0,
+        low=1e-6,
         high=1e9,
     )
     query_prefix: str | None = setting(None, "text put before its queries; unset: that of the model")
@@ -327,6 +327,10 @@ class Config:
     def __post_init__(self) -> None:
         check_alpha(self.plan)
         check_train(self.train)
+        if self.data.corpora and self.data.corpus != "sample":
+            raise RequestError(
+                f"data.corpus={self.data.corpus!r} would not be used beside data.corpora; name it there too, or remove one of them"
+            )
         if self.train.global_batch % self.plan.draws_per_step:
             raise RequestError(
                 f"plan.draws_per_step={self.plan.draws_per_step} does not divide train.global_batch={self.train.global_batch}; "
@@ -342,6 +346,10 @@ def check_alpha(plan: PlanConfig) -> None:
             raise RequestError(
                 f"plan.{name}={value} has no meaning under plan.policy={plan.policy!r}; remove it or set plan.policy=hybrid"
             )
+    if plan.pivot is not None and plan.policy in ("mono", "x_x"):
+        raise RequestError(
+            f"plan.pivot={plan.pivot!r} has no meaning under plan.policy={plan.policy!r}, which draws no language pairs"
+        )
     needed = {"linear": "alpha_end", "cosine": "alpha_end", "piecewise": "alpha_points"}.get(plan.alpha_schedule)
     for name in ("alpha_end", "alpha_points"):
         given = getattr(plan, name) not in (None, ())

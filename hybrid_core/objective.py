@@ -22,7 +22,7 @@ class Objective(nn.Module):
         """Check the Matryoshka dimensions against the embedding's.
 
         Raises:
-            RequestError: one of them is not smaller.
+            RequestError: one of them is larger.
         """
         super().__init__()
         self.config = config

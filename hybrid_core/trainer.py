@@ -8,6 +8,7 @@ Nothing depends on the world size: the plan fixes the global batch, the loss see
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -65,24 +66,29 @@ class Trainer:
             RuntimeError: loss or gradient is not finite on some rank, or ranks planned different batches.
         """
         self.encoder.train()
-        losses: list[tuple[StepPlan, float]] = []
-        c = self.config
+        c, since = self.config, _SinceLog()
         while self.done < c.steps and not self.selection.exhausted:
+            started = time.perf_counter()
             planned = self.plan.step(self.done)
             if self.done % c.agree_every == 0:
                 check_agreement(self.done, planned.digest, self.device)
-            losses.append((planned, self.step(planned)))
+            loss = self.step(planned)
+            since.add(planned, loss, time.perf_counter() - started)
             self.done += 1
             metrics, better = self._evaluated(hooks)
             last = self.done == c.steps or self.selection.exhausted
             if last or self.done % c.log_every == 0 or metrics:
-                metrics |= _loss_metrics(losses) | {"train/learning_rate": self.learning_rate(self.done - 1)}
-                if c.learn_temperature:
-                    metrics["train/temperature"] = float(self.objective.temperature)
-                losses = []
+                metrics |= since.metrics() | self._state_metrics()
+                since = _SinceLog()
                 hooks.log(self.done, metrics)
             if last or better or self.done % c.checkpoint_every == 0:
                 hooks.save(self.done, metrics)
+
+    def _state_metrics(self) -> Metrics:
+        metrics = {"train/learning_rate": self.learning_rate(self.done - 1)}
+        if self.config.learn_temperature:
+            metrics["train/temperature"] = float(self.objective.temperature)
+        return metrics
 
     def _evaluated(self, hooks: Hooks) -> tuple[Metrics, bool]:
         """Metrics of an evaluation, if one is due, and whether they are the best so far."""
@@ -165,9 +171,22 @@ class Trainer:
         return [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
-def _loss_metrics(losses: list[tuple[StepPlan, float]]) -> Metrics:
-    metrics = {"train/loss": sum(v for _, v in losses) / len(losses)}
-    for mode in {planned.mode for planned, _ in losses}:
-        values = [v for planned, v in losses if planned.mode == mode]
-        metrics[f"train/loss_{mode}"] = sum(values) / len(values)
-    return metrics
+class _SinceLog:
+    """Losses and times of the steps since the last logged one."""
+
+    def __init__(self) -> None:
+        self.losses: list[tuple[StepPlan, float]] = []
+        self.seconds = 0.0
+
+    def add(self, planned: StepPlan, loss: float, seconds: float) -> None:
+        self.losses.append((planned, loss))
+        self.seconds += seconds
+
+    def metrics(self) -> Metrics:
+        """Mean loss, overall and by mode, and seconds a step."""
+        steps = len(self.losses)
+        metrics = {"train/loss": sum(v for _, v in self.losses) / steps, "train/step_seconds": self.seconds / steps}
+        for mode in {planned.mode for planned, _ in self.losses}:
+            values = [v for planned, v in self.losses if planned.mode == mode]
+            metrics[f"train/loss_{mode}"] = sum(values) / len(values)
+        return metrics

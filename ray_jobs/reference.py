@@ -28,20 +28,23 @@ def reference() -> str:
 
 
 def _section(path: str, config: Any) -> Iterator[str]:
-    plain = [f for f in dataclasses.fields(config) if not dataclasses.is_dataclass(getattr(config, f.name))]
+    fields = dataclasses.fields(config)
+    plain = [f for f in fields if not dataclasses.is_dataclass(getattr(config, f.name)) and "section" not in f.metadata]
     yield from (f"## `{path.rstrip('.')}`" if path else "## Top level", "", (type(config).__doc__ or "").strip(), "")
     yield from ("| field | default | allowed | meaning |", "|---|---|---|---|")
     for field in plain:
         yield f"| `{path}{field.name}` | `{_shown(getattr(config, field.name))}` | {_allowed(field)} | {field.metadata['meaning']} |"
     yield ""
-    for field in dataclasses.fields(config):
-        if field not in plain:
+    for field in fields:
+        if "section" in field.metadata:
+            yield from _section(f"{path}{field.name}.NAME.", field.metadata["section"]())
+        elif field not in plain:
             yield from _section(f"{path}{field.name}.", getattr(config, field.name))
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, tuple):
-        return ",".join(value) or "(empty)"
+        return ",".join(map(str, value)) or "(empty)"
     return "(unset)" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -192,7 +192,7 @@ def test_the_teacher_scores_the_own_passage_and_the_negatives_named_for_the_quer
     plan = planned(corpus, config, step)
     batch = whole(corpus, plan, config)
     width = batch.slots - config.hard_negatives
-    own = np.array([np.nan if s is None else s for s in corpus.column("score", plan.passage_rows)], dtype=np.float32)
+    own = np.array([np.nan if s is None else s for s in corpus.column("score", plan.query_rows)], dtype=np.float32)
     np.testing.assert_array_equal(batch.teacher[:, 0], own)
     assert np.isnan(batch.teacher[:, 1:width]).all()
     for i, row in enumerate(plan.query_rows.tolist()):
