@@ -23,10 +23,10 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
+
+import peer
 
 WARM_UP = 2
 RATIOS = (
@@ -81,58 +81,11 @@ def request(args: argparse.Namespace, precision: str, *, trimmed: bool) -> Any:
 
 def theirs(args: argparse.Namespace, side: str) -> list[float]:
     """Seconds of every step of SentenceTransformerTrainer on the very same examples in the same batches."""
-    import datasets
     import torch
-    from sentence_transformers import (
-        SentenceTransformer,
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
-    from sentence_transformers.losses import MultipleNegativesRankingLoss
-    from transformers import TrainerCallback
-
-    from hybrid_core.batch import read_batch
-    from hybrid_core.data.sources import open_sources, plan_for
-    from hybrid_core.model import export, load_encoder
 
     torch.set_num_threads(args.threads)
     config = request(args, "float32", trimmed=False)
-    sources = open_sources(config)
-    plan = plan_for(config, sources)
-    columns: dict[str, list[str]] = {"anchor": [], "positive": []}
-    for number in range(config.train.steps):
-        planned = plan.step(number)
-        batch = read_batch(sources[planned.corpus].corpus, planned, config.plan, slice(0, args.batch), seed=0)
-        columns["anchor"] += batch.queries
-        columns["positive"] += batch.passages
-    ends: list[float] = []
-
-    class Clock(TrainerCallback):
-        def on_step_end(self, *positional: Any, **named: Any) -> None:
-            if args.device == "cuda":
-                torch.cuda.synchronize()
-            ends.append(time.perf_counter())
-
-    with tempfile.TemporaryDirectory() as scratch:
-        encoder = load_encoder(config.model)
-        export(encoder, Path(scratch) / "model")
-        settings = encoder.settings
-        model = SentenceTransformer(str(Path(scratch) / "model"), device=args.device)
-        model.max_seq_length = args.tokens
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout) and side == "theirs-nodrop":
-                module.p = 0.0
-        arguments = SentenceTransformerTrainingArguments(
-            output_dir=scratch, max_steps=config.train.steps, per_device_train_batch_size=args.batch, learning_rate=3e-5,
-            weight_decay=0.01, warmup_steps=1, bf16=side == "theirs-bf16", use_cpu=args.device == "cpu", save_strategy="no",
-            logging_strategy="no", report_to="none", disable_tqdm=True, dataloader_drop_last=True,
-            prompts={"anchor": settings.query_prefix, "positive": settings.passage_prefix},
-        )  # fmt: skip
-        SentenceTransformerTrainer(
-            model=model, args=arguments, train_dataset=datasets.Dataset.from_dict(columns),
-            loss=MultipleNegativesRankingLoss(model, scale=1 / 0.02), callbacks=[Clock()],
-        ).train()  # fmt: skip
-    return [after - before for before, after in zip(ends[WARM_UP - 1 :], ends[WARM_UP:], strict=False)]
+    return peer.train(config, dropout=side != "theirs-nodrop", bf16=side == "theirs-bf16", device=args.device)[WARM_UP:]
 
 
 def main() -> None:

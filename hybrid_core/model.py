@@ -54,7 +54,7 @@ class Encoder(nn.Module):
 
     def recompute_activations(self) -> None:
         """Hold no activations inside the layers; they are computed again in the backward pass (gradient checkpointing)."""
-        self.backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        self.backbone.activation_checkpointing_enable({"use_reentrant": False})
 
     def tokenize(self, texts: Sequence[str], kind: Kind, prefix: str | None = None) -> list[list[int]]:
         """Token ids of each text with its prefix, cut to the kind's maximum, special tokens included.

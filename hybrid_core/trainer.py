@@ -87,7 +87,7 @@ class Trainer:
     def _state_metrics(self) -> Metrics:
         metrics = {"train/learning_rate": self.learning_rate(self.done - 1)}
         if self.config.learn_temperature:
-            metrics["train/temperature"] = float(self.objective.temperature)
+            metrics["train/temperature"] = self.objective.temperature.item()
         return metrics
 
     def _evaluated(self, hooks: Hooks) -> tuple[Metrics, bool]:

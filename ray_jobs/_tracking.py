@@ -136,7 +136,7 @@ class Run:
                 artifacts={_ENCODER: str(named)},
                 code_paths=[str(Path(hybrid_core.__file__).parent)],
                 signature=infer_signature(["text"], np.zeros((1, 1), np.float32), params={"kind": "query"}),
-                pip_requirements=["torch==2.13.0", "transformers>=5.20,<6", "pyarrow", "pyyaml"],
+                pip_requirements=["torch==2.13.0", "transformers>=5.23,<6", "pyarrow", "pyyaml"],
             )
         self.set_tags({"hybrid.logged_model": str(info.model_uri), "hybrid.logged_model_source": source})
 

@@ -18,12 +18,13 @@ from hybrid_core import storage
 from hybrid_core.config import Config
 from hybrid_core.data.sources import Sources, open_sources, plan_for
 from hybrid_core.data.suites import Suite, load_suites
-from hybrid_core.errors import RequestError
+from hybrid_core.errors import RequestError, nearest
 from hybrid_core.evaluate import Evaluation, evaluate
 from hybrid_core.model import export, load_encoder, model_fingerprint, require_peft
 from hybrid_core.plan import BatchPlan
 from hybrid_core.settings import as_dict, build, digest
 from hybrid_core.storage import absolute, is_remote, join
+from hybrid_core.summary import metrics_of
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import connect
 
@@ -71,6 +72,27 @@ def check_plan(config: Config) -> BatchPlan:
             "some would have nothing to do"
         )
     return plan_for(config, open_sources(config))
+
+
+def check_select(config: Config, suites: Sequence[Suite]) -> None:
+    """Refuse a metric for train.select that no evaluation of these suites will give.
+
+    Raises:
+        RequestError: names the nearest suite, setting or metric.
+    """
+    if not config.train.select:
+        return
+    name, setting, metric = config.train.select.split("/")
+    suite = next((s for s in suites if s.name == name), None)
+    for given, allowed in (
+        (name, [s.name for s in suites]),
+        (setting, suite.settings if suite else ()),
+        (metric, metrics_of(setting) if suite and setting in suite.settings else ()),
+    ):
+        if given not in allowed:
+            raise RequestError(
+                f"train.select={config.train.select!r}: {given!r} is not measured{nearest(given, allowed)}"
+            )
 
 
 def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) -> str:

@@ -22,7 +22,16 @@ from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_training, flags_of, publish_comparison
-from ray_jobs.steps import check_output, check_plan, connect_for, evaluate_model, prepare_base, suites_of, train_arm
+from ray_jobs.steps import (
+    check_output,
+    check_plan,
+    check_select,
+    connect_for,
+    evaluate_model,
+    prepare_base,
+    suites_of,
+    train_arm,
+)
 
 _POLICIES = ("mono", "cross", "hybrid", "multi_positive", "x_x")
 
@@ -65,6 +74,7 @@ def check(config: Config) -> list[Suite]:
     if len(set(config.study.arms)) < len(config.study.arms) or not config.study.arms:
         raise RequestError(f"study.arms={','.join(config.study.arms)!r} must name each arm once")
     suites = suites_of(config)
+    check_select(config, suites)
     names = [s.name for s in suites]
     if config.study.in_domain is not None and config.study.in_domain not in names:
         raise RequestError(

@@ -13,13 +13,14 @@ from hybrid_core.storage import absolute
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
-from ray_jobs.steps import check_output, check_plan, connect_for, prepare_base, suites_of, train_arm
+from ray_jobs.steps import check_output, check_plan, check_select, connect_for, prepare_base, suites_of, train_arm
 
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Train one model; suites are only used to cover a trimmed vocabulary and to validate during training."""
     plan = check_plan(config)
     suites = suites_of(config) if _needs_suites(config) else []
+    check_select(config, suites)
     check_output(config)
     base = prepare_base(config, suites, with_corpus=True)
     connect_for(config)
@@ -40,6 +41,7 @@ def _needs_suites(config: Config) -> bool:
 def describe(config: Config, args: argparse.Namespace) -> str:
     """What a run would do, with the first batches."""
     plan: BatchPlan = check_plan(config)
+    check_select(config, suites_of(config) if _needs_suites(config) else [])
     sources = open_sources(config)
     lines = [f"plan hash: {plan.hash} (alpha {plan.alpha})"]
     lines += [f"corpus {name}: {source.corpus.fingerprint}" for name, source in sources.items()]

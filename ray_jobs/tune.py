@@ -22,7 +22,16 @@ from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect, gangs_that_fit
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_training, publish_alpha_curves, publish_comparison
-from ray_jobs.steps import check_output, check_plan, connect_for, evaluate_model, prepare_base, suites_of, train_arm
+from ray_jobs.steps import (
+    check_output,
+    check_plan,
+    check_select,
+    connect_for,
+    evaluate_model,
+    prepare_base,
+    suites_of,
+    train_arm,
+)
 from tune_spaces.spaces import SPACES, Space, space
 
 Point = Mapping[str, Any]
@@ -51,6 +60,7 @@ def trial_name(point: Point) -> str:
 def check(config: Config, chosen: Space) -> list[Suite]:
     """Refuse now whatever a trial could not do later; returns the suites."""
     suites = suites_of(config)
+    check_select(config, suites)
     suite = chosen.objective.split("/")[0]
     if suite not in [s.name for s in suites]:
         raise RequestError(

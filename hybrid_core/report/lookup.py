@@ -90,8 +90,8 @@ def baseline(comparison: Comparison) -> str:
 
 
 def policy_of(arm: str) -> str:
-    """Batch policy of an arm: `hybrid@0.25` is hybrid."""
-    return arm.split("@", 1)[0]
+    """Batch policy of an arm: `hybrid@0.25` and `hybrid/4` are hybrid."""
+    return arm.replace("/", "@").split("@", 1)[0]
 
 
 def contrasts(comparison: Comparison) -> list[tuple[str, str]]:

@@ -118,3 +118,94 @@ def test_hooks_are_called_at_their_steps(corpus: Corpus, encoder_directory: Path
     assert seen["evaluate"] == [2, 4, 6, 7]
     assert list(logged) == [2, 3, 4, 6, 7]
     assert "suite/multi/mAP" in logged[2] and "suite/multi/mAP" not in logged[3]
+
+
+def test_recomputed_activations_train_like_kept_ones(corpus: Corpus, encoder_directory: Path) -> None:
+    kept, recomputed = (
+        trainer(corpus, encoder_directory),
+        trainer(corpus, encoder_directory, gradient_checkpointing=True),
+    )
+    kept.run(Hooks())
+    recomputed.run(Hooks())
+    assert torch.allclose(weights(kept), weights(recomputed), atol=1e-6)
+
+
+@pytest.mark.parametrize("gradcache", [False, True])
+def test_pieces_by_length_train_like_one_piece(corpus: Corpus, encoder_directory: Path, gradcache: bool) -> None:
+    whole = trainer(corpus, encoder_directory, tokens_per_forward=100_000)
+    pieces = trainer(corpus, encoder_directory, tokens_per_forward=64, gradcache=gradcache)
+    whole.run(Hooks())
+    pieces.run(Hooks())
+    assert torch.allclose(weights(whole), weights(pieces), atol=2e-5)
+
+
+@pytest.mark.parametrize("gradcache", [False, True])
+def test_bfloat16_trains_the_same_with_and_without_gradcache(
+    corpus: Corpus, encoder_directory: Path, gradcache: bool
+) -> None:
+    losses: list[float] = []
+    t = trainer(corpus, encoder_directory, precision="bfloat16", gradcache=gradcache, tokens_per_forward=64, steps=20)
+    before = weights(t)
+    t.run(Hooks(log=lambda step, m: losses.append(m["train/loss"])))
+    exact: list[float] = []
+    trainer(corpus, encoder_directory, steps=20).run(Hooks(log=lambda step, m: exact.append(m["train/loss"])))
+    assert (weights(t) - before).abs().max() > 1e-3  # cached casts of weights once swallowed all gradients
+    assert losses == pytest.approx(exact, rel=0.2)
+
+
+def test_a_learned_temperature_is_trained_and_survives_a_checkpoint(
+    corpus: Corpus, encoder_directory: Path, tmp_path: Path
+) -> None:
+    logged: list[float] = []
+    t = trainer(corpus, encoder_directory, learn_temperature=True, temperature=0.05)
+    t.run(Hooks(log=lambda step, m: logged.append(m["train/temperature"])))
+    assert len(set(logged)) == 6 and logged[0] != 0.05
+    t.save(tmp_path / "c")
+    again = trainer(corpus, encoder_directory, learn_temperature=True, temperature=0.05)
+    again.restore(tmp_path / "c")
+    assert again.objective.temperature.item() == pytest.approx(logged[-1], abs=1e-9)
+
+
+def scripted(values: dict[int, float]) -> tuple[list[int], Hooks]:
+    """Hooks whose evaluation gives these values, and the steps at which a checkpoint was asked for."""
+    saved: list[int] = []
+    return saved, Hooks(evaluate=lambda step: {"s/multi/mAP": values[step]}, save=lambda step, m: saved.append(step))
+
+
+def test_training_stops_when_the_metric_has_not_improved_and_keeps_the_best(
+    corpus: Corpus, encoder_directory: Path
+) -> None:
+    saved, hooks = scripted({2: 0.1, 4: 0.5, 6: 0.5, 8: 0.4, 10: 0.9})
+    t = trainer(
+        corpus, encoder_directory, steps=20, evaluate_every=2, select="s/multi/mAP", patience=2, checkpoint_every=100
+    )
+    t.run(hooks)
+    assert (t.done, t.selection.best_step, t.selection.best_value) == (8, 4, 0.5)
+    assert saved == [2, 4, 8]
+
+
+def test_patience_counts_on_after_a_resume(corpus: Corpus, encoder_directory: Path, tmp_path: Path) -> None:
+    values = {2: 0.5, 4: 0.4, 6: 0.3, 8: 0.2}
+    settings = {"steps": 20, "evaluate_every": 2, "select": "s/multi/mAP", "patience": 3, "checkpoint_every": 1}
+    first = trainer(corpus, encoder_directory, **settings)
+    _, hooks = scripted(values)
+    hooks.save = lambda step, m: first.save(tmp_path / str(step))
+    first.run(hooks)
+    assert first.done == 8
+    resumed = trainer(corpus, encoder_directory, **settings)
+    resumed.restore(tmp_path / "4")
+    resumed.run(scripted(values)[1])
+    assert (resumed.done, resumed.selection.best_step) == (8, 2)
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest(corpus: Corpus, encoder_directory: Path) -> None:
+    t = trainer(corpus, encoder_directory, evaluate_every=1, select="s/multi/mAp")
+    with pytest.raises(RequestError, match=r"train\.select='s/multi/mAp' is not measured; did you mean 's/multi/mAP'"):
+        t.run(scripted({1: 0.5})[1])
+
+
+def test_the_cosine_schedule_falls_slowly_then_fast_then_slowly(corpus: Corpus, encoder_directory: Path) -> None:
+    t = trainer(corpus, encoder_directory, steps=100, warmup=0.0, schedule="cosine")
+    rates = [t.learning_rate(k) for k in range(100)]
+    assert rates[0] == pytest.approx(1e-3) and rates[50] == pytest.approx(5e-4)
+    assert rates[10] > 0.97e-3 and rates[90] < 0.03e-3
