@@ -6,15 +6,15 @@ so the passages of all ranks, joined in rank order, lie in the order of the glob
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from hybrid_core.config import PlanConfig
 from hybrid_core.data.corpus import NO_GROUP, Corpus
-from hybrid_core.permutation import derive_key, permute
+from hybrid_core.permutation import derive_key, mix
 from hybrid_core.plan import StepPlan
 
 EMPTY = -1
@@ -48,67 +48,86 @@ class Batch:
 def read_batch(corpus: Corpus, planned: StepPlan, config: PlanConfig, mine: slice, *, seed: int) -> Batch:
     """Read the texts of the examples `mine` of a planned step."""
     positives = np.column_stack([planned.passage_rows, planned.translation_rows.reshape(len(planned.query_rows), -1)])
-    own = np.repeat(planned.passage_rows[:, None], positives.shape[1], axis=1)
     present = positives >= 0
-    rows = np.where(present, positives, own)
+    rows = np.where(present, positives, planned.passage_rows[:, None])
+    negatives, scored = _choose_negatives(corpus, planned, config, seed)
     query_groups = np.array(corpus.column("group", planned.query_rows))
-    negatives = _negatives(corpus, planned, config, seed)
-    groups = np.full((len(rows), rows.shape[1] + config.hard_negatives), EMPTY)
-    groups[:, : rows.shape[1]] = np.where(present, query_groups[:, None], EMPTY)
-    for example, chosen in enumerate(negatives):
-        for slot, negative in enumerate(chosen):
-            # a text that is no passage of the corpus belongs to no group
-            groups[example, rows.shape[1] + slot] = negative["group"] if negative["group"] != NO_GROUP else -2 - example
-    passages, languages, teacher = _slots(corpus, rows[mine], negatives[mine], config.hard_negatives)
-    # The teacher scored the query with its own-language passage; a translation of that passage should be worth the same.
-    teacher[:, 0] = [float("nan") if s is None else s for s in corpus.column("score", planned.query_rows[mine])]
+    groups = np.where(present, query_groups[:, None], EMPTY)
+    texts, languages = _slots(corpus, rows[mine], negatives[mine])
     return Batch(
         queries=corpus.column("query", planned.query_rows[mine]),
-        passages=passages,
+        passages=texts,
         languages=languages,
-        teacher=teacher,
+        teacher=_teacher(corpus, planned.query_rows[mine], rows.shape[1], negatives[mine], scored[mine]),
         query_groups=query_groups,
-        passage_groups=groups,
-        positive=np.concatenate([present, np.zeros((len(rows), config.hard_negatives), dtype=bool)], axis=1),
+        passage_groups=np.concatenate([groups, _negative_groups(corpus, negatives)], axis=1),
+        positive=np.concatenate([present, np.zeros(negatives.shape, dtype=bool)], axis=1),
     )
 
 
-def _slots(
-    corpus: Corpus, rows: np.ndarray, negatives: Sequence[Sequence[Mapping[str, Any]]], hard_negatives: int
-) -> tuple[list[str], list[str], np.ndarray]:
-    """Texts, languages and teacher scores of all slots, example by example."""
-    texts = corpus.column("passage", rows.reshape(-1))
-    languages = corpus.column("language", rows.reshape(-1))
-    width = rows.shape[1]
-    teacher = np.full((len(rows), width + hard_negatives), np.nan, dtype=np.float32)
-    passages, spoken = [], []
-    for example, chosen in enumerate(negatives):
-        own = slice(example * width, (example + 1) * width)
-        filling = hard_negatives - len(chosen)
-        passages += [*texts[own], *(n["text"] for n in chosen), *[texts[own.start]] * filling]
-        spoken += [*languages[own], *(n["language"] for n in chosen), *[languages[own.start]] * filling]
-        for slot, negative in enumerate(chosen):
-            if negative["score"] is not None:
-                teacher[example, width + slot] = negative["score"]
-    return passages, spoken, teacher
+def _choose_negatives(
+    corpus: Corpus, planned: StepPlan, config: PlanConfig, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hard negatives of every example by number [B, hard_negatives], -1 where there are no more; whether a teacher's score holds.
 
-
-def _negatives(corpus: Corpus, planned: StepPlan, config: PlanConfig, seed: int) -> list[list[dict[str, Any]]]:
-    """Hard negatives of every example, chosen by a keyed order among those in the wanted language."""
-    if not config.hard_negatives:
-        return [[] for _ in planned.query_rows]
-    wanted: list[str | None] = [None] * len(planned.query_rows)
+    They are those of the query's row in the wanted language, in a keyed order. Where it has none, those of the passage's
+    row serve: found for the same meaning, but scored for the question in another language.
+    """
+    size, count = len(planned.query_rows), config.hard_negatives
+    chosen = np.full((2 * size, count), -1)
+    if not count:
+        return chosen[:size], np.zeros(size, dtype=bool)
+    place, numbers = corpus.negatives_of(np.concatenate([planned.query_rows, planned.passage_rows]))
     if config.negative_language != "any":
         rows = planned.passage_rows if config.negative_language == "passage" else planned.query_rows
-        wanted = corpus.column("language", rows)
-    chosen = []
-    of_passages = corpus.column("negatives", planned.passage_rows)
-    for example, named in enumerate(corpus.column("negatives", planned.query_rows)):
-        fitting = [n for n in named if wanted[example] in (None, n["language"])]
-        if not fitting:  # those of the passage's row were found for the same meaning, asked in another language
-            fitting = [n | {"score": None} for n in of_passages[example] if wanted[example] in (None, n["language"])]
-        order = permute(
-            np.arange(len(fitting)), max(1, len(fitting)), derive_key(seed, "negatives", planned.step, example)
+        wanted = np.array(corpus.column("language", rows))[place % size]
+        fits = pc.equal(corpus.negative_column("language", numbers), pa.array(wanted, pa.string())).to_numpy(
+            zero_copy_only=False
         )
-        chosen.append([fitting[i] for i in order[: config.hard_negatives]])
-    return chosen
+        place, numbers = place[fits], numbers[fits]
+    key = derive_key(seed, "negatives", planned.step)
+    order = np.lexsort((mix(np.uint64(key) + mix(place) + numbers.astype(np.uint64)), place))
+    place, numbers = place[order], numbers[order]
+    nth = np.arange(len(place)) - np.searchsorted(place, place)
+    taken = nth < count
+    chosen[place[taken], nth[taken]] = numbers[taken]
+    scored = chosen[:size, 0] >= 0
+    return np.where(scored[:, None], chosen[:size], chosen[size:]), scored
+
+
+def _negative_groups(corpus: Corpus, negatives: np.ndarray) -> np.ndarray:
+    """Group of every hard negative [B, hard_negatives]; a text that is no passage of the corpus has one of its own."""
+    groups = np.full(negatives.shape, EMPTY)
+    there = negatives >= 0
+    if there.any():
+        found = corpus.negative_column("group", negatives[there]).to_numpy()
+        groups[there] = np.where(found == NO_GROUP, -2 - negatives[there], found)
+    return groups
+
+
+def _slots(corpus: Corpus, rows: np.ndarray, negatives: np.ndarray) -> tuple[list[str], list[str]]:
+    """Texts and languages of all slots, example by example; empty slots repeat the example's first passage."""
+    columns = []
+    for own, other in (("passage", "text"), ("language", "language")):
+        values = np.empty((len(rows), rows.shape[1] + negatives.shape[1]), dtype=object)
+        values[:, : rows.shape[1]] = np.array(corpus.column(own, rows.reshape(-1)), dtype=object).reshape(rows.shape)
+        values[:, rows.shape[1] :] = values[:, :1]
+        there = np.argwhere(negatives >= 0)
+        found = corpus.negative_column(other, negatives[negatives >= 0]).to_pylist() if len(there) else []
+        for (example, slot), value in zip(there, found, strict=True):
+            values[example, rows.shape[1] + slot] = value
+        columns.append(values.reshape(-1).tolist())
+    return columns[0], columns[1]
+
+
+def _teacher(
+    corpus: Corpus, query_rows: np.ndarray, positives: int, negatives: np.ndarray, scored: np.ndarray
+) -> np.ndarray:
+    """Teacher scores of all slots. The teacher scored a query with its own-language passage; a translation is worth the same."""
+    teacher = np.full((len(query_rows), positives + negatives.shape[1]), np.nan, dtype=np.float32)
+    own = corpus.table.column("score").take(pa.array(query_rows))
+    teacher[:, 0] = own.to_numpy()  # nulls come as NaN
+    there = (negatives >= 0) & scored[:, None]
+    if there.any():
+        teacher[:, positives:][there] = corpus.negative_column("score", negatives[there]).to_numpy(zero_copy_only=False)
+    return teacher

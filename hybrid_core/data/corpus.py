@@ -140,6 +140,22 @@ class Corpus:
         """Values of a column at some rows."""
         return list(self.table.column(name).take(pa.array(rows)).to_pylist())
 
+    def negatives_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Hard negatives of some rows: of each the place of its row in `rows`, and its number in the corpus."""
+        offsets = self._negatives.offsets.to_numpy()
+        lengths = offsets[rows + 1] - offsets[rows]
+        place = np.repeat(np.arange(len(rows)), lengths)
+        within = np.arange(len(place)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return place, offsets[rows][place] + within
+
+    def negative_column(self, name: str, numbers: np.ndarray) -> pa.Array:
+        """`text`, `language`, `score` or `group` of some hard negatives."""
+        return self._negatives.values.field(name).take(pa.array(numbers))
+
+    @property
+    def _negatives(self) -> pa.ListArray:
+        return self.table.column("negatives").chunk(0)  # the writer makes one chunk
+
     def has_negatives(self) -> bool:
         """Whether any row names hard negatives."""
         return bool(self.manifest["negatives"])
