@@ -141,6 +141,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "top_k": top_k(comparison),
         "settings": settings_in(comparison),
         "languages": languages_of(comparison, inside),
+        "seeds": tables.seed_table(comparison),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hybrid_core.comparison import Json
 from hybrid_core.report.lookup import (
@@ -13,6 +14,7 @@ from hybrid_core.report.lookup import (
     difference,
     languages_of,
     level,
+    run_of,
     settings_in,
     shifted_mean,
     shifted_suites,
@@ -203,3 +205,19 @@ def language_grid(rows: Sequence[Json], comparison: Comparison, suite: str, arm:
 
 def _grid_cell(value: float | None) -> Cell:
     return EMPTY if value is None or value != value else Cell(points(value))
+
+
+def seed_table(comparison: Comparison) -> dict[str, Any] | None:
+    """mAP of every training, where arms were trained with several seeds: columns and rows of text."""
+    run = run_of(comparison)
+    if len(run.get("seeds") or ()) < 2 or not run.get("by_seed"):
+        return None
+    measured = [
+        f"{suite}/{setting}/mAP" for suite in comparison["suites"] for setting in settings_in(comparison, [suite])
+    ]
+    columns = [f"{suite_title(name.split('/')[0])}, {SETTING_TITLES[name.split('/')[1]].lower()}" for name in measured]
+    rows = [
+        (training, [points(values[name]) if name in values else "–" for name in measured])
+        for training, values in run["by_seed"].items()
+    ]
+    return {"columns": columns, "rows": rows}

@@ -418,3 +418,15 @@ def test_rounding_never_makes_a_decided_interval_touch_zero() -> None:
     assert decimals_for(Estimate(0.02, 0.0001, 0.04)) == 2
     assert decimals_for(Estimate(0.02, -0.0001, 0.04)) == 1
     assert points(-0.0001) == "0.0" and signed_points(-0.0123) == "−1.2" and signed_points(0.0001) == "0.0"
+
+
+def test_every_seed_is_shown_where_arms_have_several(study: Json) -> None:
+    comparison = dict(study)
+    suite = comparison["suites"][0]
+    by_seed = {f"hybrid seed={seed}": {f"{suite}/multi/mAP": 0.5 + seed / 100} for seed in (0, 1)}
+    comparison["run"] = (comparison.get("run") or {}) | {"seeds": [0, 1], "by_seed": by_seed}
+    page = render(comparison)
+    assert "Every training by itself" in page
+    assert all(text in page for text in ("hybrid seed=1", "50.0", "51.0"))
+    comparison["run"]["seeds"] = [0]
+    assert "Every training by itself" not in render(comparison)
