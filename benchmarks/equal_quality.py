@@ -35,7 +35,7 @@ from hybrid_core.trainer import Hooks, Trainer
 def request(args: argparse.Namespace) -> Config:
     """What both sides follow."""
     fixed = [f"evaluate.suites={args.suite}", "model.freeze_embeddings=false", "train.workers=1", "train.threads=2"]
-    return load_config("squad_parallel", None, [*fixed, "train.tokens_per_forward=1024", *args.set])
+    return load_config("squad_parallel", None, [*fixed, *args.set])
 
 
 def train_ours(config: Config, target: Path) -> list[float]:

@@ -74,7 +74,7 @@ def request(args: argparse.Namespace, precision: str, *, trimmed: bool) -> Any:
         "data.corpus": args.corpus, "model.name": args.model, "model.vocabulary": "trimmed" if trimmed else "full",
         "model.max_query_tokens": args.tokens, "model.max_passage_tokens": args.tokens, "plan.policy": args.policy,
         "train.steps": WARM_UP + args.steps, "train.global_batch": args.batch, "train.precision": precision,
-        "train.learning_rate": 3e-5, "train.temperature": 0.02, "train.tokens_per_forward": args.tokens_per_forward,
+        "train.learning_rate": 3e-5, "train.temperature": 0.02,
     }  # fmt: skip
     return load_config("default", None, [f"{key}={value}" for key, value in settings.items()])
 
@@ -96,7 +96,6 @@ def main() -> None:
     parser.add_argument("--policy", default="cross")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=128, help="longest query and passage")
-    parser.add_argument("--tokens-per-forward", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)

@@ -184,8 +184,11 @@ class TrainConfig:
         (), "the loss is averaged over the whole embedding and its first n numbers, for each n", low=1, high=65536
     )
     clip_norm: float = setting(1.0, "gradients are scaled down to this norm; 0 switches it off", low=0.0, high=1e6)
-    tokens_per_forward: int = setting(
-        4096, "token budget of a forward pass, padding included; texts are sorted by length", low=64, high=10_000_000
+    tokens_per_forward: int | None = setting(
+        None,
+        "token budget of a forward pass, padding included, texts sorted by length; unset: 1024 on a CPU, 65536 on a GPU",
+        low=64,
+        high=10_000_000,
     )
     gradcache: bool = setting(
         False, "hold the activations of one forward pass at a time and compute them twice: memory flat in the batch"

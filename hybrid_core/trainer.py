@@ -28,8 +28,11 @@ from hybrid_core.model import Encoder
 from hybrid_core.objective import Objective
 from hybrid_core.plan import BatchPlan, StepPlan
 from hybrid_core.selection import Selection
+from hybrid_core.token_gradient import TokenGradient
 
 Metrics = dict[str, float]
+_TOKENS_PER_FORWARD = {False: 1024, True: 65_536}
+"""A CPU is fastest while activations stay in its caches, a GPU when it has much to do at once."""
 
 
 @dataclass
@@ -56,6 +59,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate, fused=True)
         self.selection = Selection(config.select, config.patience)
         self.done = 0
+        self.token_gradient = TokenGradient(encoder.backbone.get_input_embeddings())
         if config.gradient_checkpointing:
             encoder.recompute_activations()
 
@@ -116,11 +120,17 @@ class Trainer:
             return loss
 
         self.optimizer.zero_grad(set_to_none=True)
-        pieces = token_batches([len(ids) for ids in texts], self.config.tokens_per_forward)
+        pieces = token_batches([len(ids) for ids in texts], self.tokens_per_forward)
         run = cached_step if self.config.gradcache else plain_step
         loss = run(self._embed, texts, pieces, loss_of, self._autocast)
+        self.token_gradient.join()
         sum_gradients(self.parameters)
         return self._update(planned.step, loss)
+
+    @property
+    def tokens_per_forward(self) -> int:
+        """Token budget of a forward pass: as configured, or what suits the device (benchmarks/)."""
+        return self.config.tokens_per_forward or _TOKENS_PER_FORWARD[self.device.type == "cuda"]
 
     def _embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
         embeddings: Tensor = self.encoder(*self.encoder.pad(token_ids))
