@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 WAYS = {"plain": (), "checkpointing": ("gradient_checkpointing",), "gradcache": ("gradcache",)}
@@ -41,12 +41,22 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     trainer = Trainer(encoder, sources, plan_for(config, sources), config.train)
     encoder.train()
     on_gpu = args.device == "cuda"
-    before = torch.cuda.memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak of loading the model
+    before = torch.cuda.memory_allocated() if on_gpu else resident("VmRSS")
     started = time.perf_counter()
     loss = trainer.step(trainer.plan.step(0))
     seconds = time.perf_counter() - started
-    peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = torch.cuda.max_memory_allocated() if on_gpu else resident("VmHWM")
     return {"before": before / 2**20, "peak": peak / 2**20, "seconds": seconds, "loss": loss}
+
+
+def resident(field: str) -> int:
+    """Bytes of this process's resident memory: VmRSS now, VmHWM at its peak."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith(field)).split()[1])
 
 
 def main() -> None:

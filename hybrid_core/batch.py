@@ -85,6 +85,11 @@ def _choose_negatives(
             zero_copy_only=False
         )
         place, numbers = place[fits], numbers[fits]
+    elif corpus.chosen:
+        known = pc.is_in(corpus.negative_column("language", numbers), pa.array(corpus.chosen)).to_numpy(
+            zero_copy_only=False
+        )
+        place, numbers = place[known], numbers[known]
     key = derive_key(seed, "negatives", planned.step)
     order = np.lexsort((mix(np.uint64(key) + mix(place) + numbers.astype(np.uint64)), place))
     place, numbers = place[order], numbers[order]

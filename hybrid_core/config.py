@@ -71,6 +71,12 @@ class CorpusConfig:
         choices=("info_nce", "distillation", "info_nce_and_distillation"),
     )
     negatives: str | None = setting(None, "negatives of its batches; unset: train.negatives", choices=("batch", "own"))
+    hard_negatives: int | None = setting(
+        None, "hard negatives of its queries; unset: plan.hard_negatives", low=0, high=100
+    )
+    negative_language: str | None = setting(
+        None, "language of its hard negatives; unset: plan.negative_language", choices=("passage", "query", "any")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +171,7 @@ class TrainConfig:
     weight_decay: float = setting(1e-2, "weight decay of AdamW (not on biases and layer norms)", low=0.0, high=1.0)
     warmup: float = setting(0.1, "share of the steps over which the learning rate rises linearly", low=0.0, high=1.0)
     schedule: str = setting("linear", "learning rate after warm-up", choices=("linear", "cosine", "constant"))
-    temperature: float = setting(0.02, "divides the cosine similarities before the softmax", low=1e-4, high=10.0)
+    temperature: float = setting(0.02, "divides the cosine similarities before the softmax", low=1e-3, high=10.0)
     learn_temperature: bool = setting(False, "train the temperature too, starting from `temperature`")
     loss: str = setting(
         "info_nce",
@@ -352,6 +358,10 @@ def check_alpha(plan: PlanConfig) -> None:
     if plan.pivot is not None and plan.policy in ("mono", "x_x"):
         raise RequestError(
             f"plan.pivot={plan.pivot!r} has no meaning under plan.policy={plan.policy!r}, which draws no language pairs"
+        )
+    if plan.translations != 1 and plan.policy != "multi_positive":
+        raise RequestError(
+            f"plan.translations={plan.translations} has no meaning under plan.policy={plan.policy!r}; set plan.policy=multi_positive"
         )
     needed = {"linear": "alpha_end", "cosine": "alpha_end", "piecewise": "alpha_points"}.get(plan.alpha_schedule)
     for name in ("alpha_end", "alpha_points"):

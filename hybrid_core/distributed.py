@@ -66,6 +66,15 @@ def sum_over_ranks(value: Tensor) -> float:
     return float(total)
 
 
+def from_rank_zero(values: dict[str, float], device: torch.device) -> dict[str, float]:
+    """Rank 0's numbers under these names, so that all ranks decide by the same ones."""
+    if world_size() == 1:
+        return values
+    numbers = torch.tensor([values[name] for name in sorted(values)], dtype=torch.float64, device=device)
+    dist.broadcast(numbers, src=0)
+    return dict(zip(sorted(values), numbers.tolist(), strict=True))
+
+
 def check_agreement(step: int, digest: int, device: torch.device) -> None:
     """Stop when ranks hold different batches for the same step.
 

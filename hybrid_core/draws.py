@@ -143,6 +143,30 @@ class CorpusDraws:
     def _wanted(self, first: str, second: str) -> bool:
         return self._config.pivot is None or self._config.pivot in (first, second)
 
+    def check_mixed(self) -> None:
+        """Every language must fill its part of an `x_x` batch.
+
+        Raises:
+            RequestError: names a language that does not.
+        """
+        self._check_shares(self._rows, self.languages)
+
+    def _check_shares(self, sizes: np.ndarray, names: Sequence[object]) -> None:
+        """No batch may hold a row twice: then nothing in it would be a negative of anything."""
+        most = self._drawn_at_most(sizes)
+        for name, size, needed in zip(names, sizes, most, strict=True):
+            if 0 < size < needed:
+                shown = "-".join(name) if isinstance(name, tuple) else name
+                raise RequestError(
+                    f"{shown} has {size} meanings and would be drawn {needed} times in a batch of train.global_batch={self._batch}; raise "
+                    "plan.language_exponent (1: in proportion to size), lower the batch, or leave a language out with data.languages"
+                )
+
+    def _drawn_at_most(self, sizes: np.ndarray) -> np.ndarray:
+        """How often each option can be drawn in one batch: its share, rounded up."""
+        weights = np.array([float(size) ** self._config.language_exponent if size else 0.0 for size in sizes])
+        return np.asarray(np.ceil(self._batch * weights / max(weights.sum(), 1.0) - 1e-9), dtype=np.int64)
+
     def check_monolingual(self) -> None:
         """Every language must fill a batch.
 
@@ -178,6 +202,8 @@ class CorpusDraws:
                     "leave it out with data.languages, use plan.policy=mono, or let it feed the monolingual batches of "
                     "plan.policy=hybrid with plan.unpaired=mono_only"
                 )
+        if self._config.cross_pair == "per_example" or policy == "multi_positive":
+            self._check_shares(self._pairs, self._ordered_pairs)
         smallest = min(size for size in self._pairs if size)
         if self._config.cross_pair == "per_batch" and policy != "multi_positive" and smallest < self._batch:
             raise RequestError(

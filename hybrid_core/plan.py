@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -45,11 +46,13 @@ class StepPlan:
     """Rows [n, t] of further positives (t is 0 outside `multi_positive`); -1 where a meaning has fewer translations."""
     corpus: str = ""
     """Name of the corpus that all rows are of."""
+    plan_hash: str = ""
+    """Hash of the plan: data, config and seed."""
 
     @property
     def digest(self) -> int:
         """63 bits that name the batch's content; ranks compare it while training."""
-        hasher = hashlib.blake2b(f"{self.step} {self.mode} {self.corpus}".encode(), digest_size=8)
+        hasher = hashlib.blake2b(f"{self.step} {self.mode} {self.corpus} {self.plan_hash}".encode(), digest_size=8)
         for rows in (self.query_rows, self.passage_rows, self.translation_rows):
             hasher.update(rows.astype("<i8").tobytes())
         return int.from_bytes(hasher.digest(), "big") >> 1
@@ -71,6 +74,7 @@ class BatchPlan:
         seed: int,
         global_batch: int,
         weights: Mapping[str, float | None] | None = None,
+        negatives: Mapping[str, PlanConfig] | None = None,
         steps: int | None = None,
     ) -> None:
         """Check that every corpus and language the policy draws can fill a batch.
@@ -81,12 +85,14 @@ class BatchPlan:
             seed: decides all draws.
             global_batch: examples in a step, over all workers.
             weights: share of each corpus; one without is weighted by its size and plan.corpus_exponent.
+            negatives: for a corpus with hard negatives of its own kind, the config that says which.
             steps: length of the run; only an alpha schedule needs it.
 
         Raises:
             RequestError: a language without pairs, too few languages, or fewer rows than a batch needs.
         """
         self.config, self.seed, self._batch = config, seed, global_batch
+        self._negatives = {name: (negatives or {}).get(name, config) for name in sorted(corpora)}
         self._points = alpha_points(config, steps)
         self._draws = {
             name: CorpusDraws(corpus, config, name=name, seed=seed, batch=global_batch // config.draws_per_step)
@@ -103,23 +109,34 @@ class BatchPlan:
         """Share of monolingual batches at the first step."""
         return self._points[0][1]
 
-    @property
+    def config_of(self, corpus: str) -> PlanConfig:
+        """The config with the hard negatives of a corpus."""
+        return self._negatives[corpus]
+
+    @cached_property
     def hash(self) -> str:
         """Identity of the whole sequence: equal hashes mean equal batches at every step."""
         plan = as_dict(self.config)
-        for name in ("alpha", "alpha_schedule", "alpha_end", "alpha_points"):
-            plan.pop(
-                name
-            )  # what they come to stands in `alpha`: an alpha left unset and the same one named are one plan
-        identity = {"data": self._corpora, "weights": self._weights, "plan": plan, "alpha": self._points}
+        # What these come to stands in `alpha` and `negatives`: an alpha left unset and the same one named are one plan.
+        for name in ("alpha", "alpha_schedule", "alpha_end", "alpha_points", "hard_negatives", "negative_language"):
+            plan.pop(name)
+        negatives = {name: [c.hard_negatives, c.negative_language] for name, c in self._negatives.items()}
+        identity = {
+            "data": self._corpora,
+            "weights": self._weights,
+            "plan": plan,
+            "alpha": self._points,
+            "negatives": negatives,
+        }
         return digest(identity | {"seed": self.seed, "global_batch": self._batch, "version": _VERSION})
 
     def step(self, number: int) -> StepPlan:
         """Global batch `number` (0, 1, 2, ...), computed without those before it."""
         parts = self.config.draws_per_step
         if parts == 1:
-            return self._batch_at(number, number)
-        return _joined(number, [self._batch_at(number, number * parts + part) for part in range(parts)])
+            return replace(self._batch_at(number, number), plan_hash=self.hash)
+        drawn = [self._batch_at(number, number * parts + part) for part in range(parts)]
+        return replace(_joined(number, drawn), plan_hash=self.hash)
 
     def _batch_at(self, step: int, number: int) -> StepPlan:
         mode, nth = self._mode(number)
@@ -167,15 +184,17 @@ class BatchPlan:
                 "plan.draws_per_step above 1 is a control for one corpus; it has no meaning for data.corpora"
             )
         for name, draws in self._draws.items():
-            if draws_mono:
+            if config.policy == "x_x":
+                draws.check_mixed()
+            elif draws_mono:
                 draws.check_monolingual()
             needed = not draws_mono or len(corpora) == 1 or config.unpaired == "refuse"
             if draws_pairs and (needed or draws.has_pairs):
                 draws.check_pairs(only=not draws_mono)
-            if config.hard_negatives and not corpora[name].has_negatives():
+            wanted = self._negatives[name].hard_negatives
+            if wanted and not corpora[name].has_negatives():
                 raise RequestError(
-                    f"plan.hard_negatives={config.hard_negatives}: corpus {name!r} names none; "
-                    "find some with python -m ray_jobs.mine"
+                    f"hard_negatives={wanted}: corpus {name!r} names none; find some with python -m ray_jobs.mine"
                 )
         if draws_pairs and not any(draws.has_pairs for draws in self._draws.values()):
             raise RequestError(

@@ -6,17 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from hybrid_core.batch import Batch, read_batch
+from hybrid_core.batch import EMPTY, Batch, read_batch
 from hybrid_core.data.sources import Sources
-from hybrid_core.plan import BatchPlan, StepPlan
+from hybrid_core.plan import BatchPlan
 
 
-def replay(sources: Sources, plan: BatchPlan, number: int) -> dict[str, Any]:
-    """Everything about step `number`, JSON-able: mode, corpus, digest, negatives, and the texts of every example."""
+def replay(sources: Sources, plan: BatchPlan, number: int, *, negatives: str = "batch") -> dict[str, Any]:
+    """Everything about step `number`, JSON-able: mode, corpus, digest, negatives, and the texts of every example.
+
+    `negatives` is train.negatives, for a corpus that does not say itself.
+    """
     planned = plan.step(number)
     source = sources[planned.corpus]
     everything = slice(0, len(planned.query_rows))
-    batch = read_batch(source.corpus, planned, plan.config, everything, seed=plan.seed)
+    batch = read_batch(source.corpus, planned, plan.config_of(planned.corpus), everything, seed=plan.seed)
     asked = source.corpus.column("language", planned.query_rows)
     meanings = source.corpus.column("meaning_id", planned.query_rows)
     return {
@@ -25,45 +28,45 @@ def replay(sources: Sources, plan: BatchPlan, number: int) -> dict[str, Any]:
         "corpus": planned.corpus,
         "plan_hash": plan.hash,
         "digest": f"{planned.digest:016x}",
-        "negatives": _negatives(batch, asked),
+        "negatives": _negatives(batch, asked, own_only=(source.config.negatives or negatives) == "own"),
         "prefixes": {"query": source.config.query_prefix, "passage": source.config.passage_prefix},
         "examples": [
             {
                 "meaning_id": meaning,
                 "language": language,
                 "query": query,
-                "passages": _passages(batch, planned, example),
+                "passages": _passages(batch, example),
             }
             for example, (meaning, language, query) in enumerate(zip(meanings, asked, batch.queries, strict=True))
         ],
     }
 
 
-def _passages(batch: Batch, planned: StepPlan, example: int) -> list[dict[str, Any]]:
+def _passages(batch: Batch, example: int) -> list[dict[str, Any]]:
     """The passages an example brings, without its empty slots."""
     found = []
-    positives = 1 + planned.translation_rows.shape[1] if planned.translation_rows.size else 1
     for slot in range(batch.slots):
         place = example * batch.slots + slot
-        positive = bool(batch.positive[example, slot])
-        empty = not positive and (
-            slot < positives or batch.passage_groups[example, slot] == batch.query_groups[example]
-        )
-        if not empty:
-            role = "positive" if positive else "negative"
+        if batch.passage_groups[example, slot] != EMPTY:
+            role = "positive" if batch.positive[example, slot] else "negative"
+            if role == "negative" and batch.passage_groups[example, slot] == batch.query_groups[example]:
+                role = "left out"
             found.append({"role": role, "language": batch.languages[place], "text": batch.passages[place]})
     return found
 
 
-def _negatives(batch: Batch, asked: list[str]) -> dict[str, float]:
+def _negatives(batch: Batch, asked: list[str], *, own_only: bool) -> dict[str, float]:
     """Means over the queries: passages contrasted with, how many were left out, and the share in the query's language."""
     groups = batch.passage_groups.reshape(-1)
-    negative = groups[None, :] != batch.query_groups[:, None]
+    eligible = np.broadcast_to(groups != EMPTY, (len(asked), len(groups)))
+    if own_only:
+        eligible = eligible & (np.arange(len(asked))[:, None] == np.arange(len(groups))[None, :] // batch.slots)
+    negative = eligible & (groups[None, :] != batch.query_groups[:, None])
     same = np.array(batch.languages)[None, :] == np.array(asked)[:, None]
     count = negative.sum(1)
     return {
         "per_query": float(count.mean()),
-        "left_out": float((len(groups) - count).mean() - batch.positive.sum(1).mean()),
+        "left_out": float((eligible.sum(1) - count - batch.positive.sum(1)).mean()),
         "same_language_share": float(((negative & same).sum(1) / np.maximum(count, 1)).mean()),
     }
 

@@ -41,6 +41,8 @@ def alpha_points(config: PlanConfig, steps: int | None) -> Points:
 
 
 def _in_batches(config: PlanConfig, points: Points) -> Points:
+    if len({alpha for _, alpha in points}) == 1:
+        return [(0, points[0][1])]  # the same plan as a constant, and the same hash
     return [(step * config.draws_per_step, alpha) for step, alpha in points]
 
 

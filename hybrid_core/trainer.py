@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,15 @@ from hybrid_core import checkpoint
 from hybrid_core.batch import read_batch
 from hybrid_core.config import TrainConfig
 from hybrid_core.data.sources import Sources
-from hybrid_core.distributed import check_agreement, gather, rank, sum_gradients, sum_over_ranks, world_size
+from hybrid_core.distributed import (
+    check_agreement,
+    from_rank_zero,
+    gather,
+    rank,
+    sum_gradients,
+    sum_over_ranks,
+    world_size,
+)
 from hybrid_core.encode import token_batches
 from hybrid_core.gradcache import cached_step, plain_step
 from hybrid_core.model import Encoder
@@ -72,14 +80,13 @@ class Trainer:
         self.encoder.train()
         c, since = self.config, _SinceLog()
         while self.done < c.steps and not self.selection.exhausted:
-            started = time.perf_counter()
             planned = self.plan.step(self.done)
             if self.done % c.agree_every == 0:
                 check_agreement(self.done, planned.digest, self.device)
-            loss = self.step(planned)
-            since.add(planned, loss, time.perf_counter() - started)
+            since.losses.append((planned, self.step(planned)))
             self.done += 1
-            metrics, better = self._evaluated(hooks)
+            with since.stopped():
+                metrics, better = self._evaluated(hooks)
             last = self.done == c.steps or self.selection.exhausted
             if last or self.done % c.log_every == 0 or metrics:
                 metrics |= since.metrics() | self._state_metrics()
@@ -99,14 +106,14 @@ class Trainer:
         c = self.config
         if not (hooks.evaluate and c.evaluate_every and (self.done == c.steps or self.done % c.evaluate_every == 0)):
             return {}, False
-        metrics = hooks.evaluate(self.done)
+        metrics = from_rank_zero(hooks.evaluate(self.done), self.device)
         self.encoder.train()
         return metrics, self.selection.see(self.done, metrics)
 
     def step(self, planned: StepPlan) -> float:
         """One optimiser step on one global batch; returns the loss over the whole batch."""
         source, mine = self.sources[planned.corpus], planned.slice_for(rank(), world_size())
-        batch = read_batch(source.corpus, planned, self.plan.config, mine, seed=self.plan.seed)
+        batch = read_batch(source.corpus, planned, self.plan.config_of(planned.corpus), mine, seed=self.plan.seed)
         texts = self.encoder.tokenize(batch.queries, "query", source.config.query_prefix)
         texts += self.encoder.tokenize(batch.passages, "passage", source.config.passage_prefix)
         slices = [planned.slice_for(r, world_size()) for r in range(world_size())]
@@ -182,20 +189,23 @@ class Trainer:
 
 
 class _SinceLog:
-    """Losses and times of the steps since the last logged one."""
+    """Losses since the last logged step, and the time since then: logging and checkpoints count, evaluations do not."""
 
     def __init__(self) -> None:
         self.losses: list[tuple[StepPlan, float]] = []
-        self.seconds = 0.0
+        self.started = time.perf_counter()
 
-    def add(self, planned: StepPlan, loss: float, seconds: float) -> None:
-        self.losses.append((planned, loss))
-        self.seconds += seconds
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        self.started += time.perf_counter() - before
 
     def metrics(self) -> Metrics:
         """Mean loss, overall and by mode, and seconds a step."""
         steps = len(self.losses)
-        metrics = {"train/loss": sum(v for _, v in self.losses) / steps, "train/step_seconds": self.seconds / steps}
+        metrics = {"train/loss": sum(v for _, v in self.losses) / steps}
+        metrics["train/step_seconds"] = (time.perf_counter() - self.started) / steps
         for mode in {planned.mode for planned, _ in self.losses}:
             values = [v for planned, v in self.losses if planned.mode == mode]
             metrics[f"train/loss_{mode}"] = sum(values) / len(values)

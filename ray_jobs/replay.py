@@ -24,7 +24,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
         raise RequestError(f"--step {args.step} must be 0 or more; steps are counted from 0")
     if args.run:
         _check_run(config, args.run, plan.hash)
-    step = replay(sources, plan, args.step)
+    step = replay(sources, plan, args.step, negatives=config.train.negatives)
     print(as_text(step))
     return Outcome(mlflow_run_id=args.run, details={"step": step})
 

@@ -19,12 +19,12 @@ from hybrid_core.config import Config
 from hybrid_core.data.sources import Sources, open_sources, plan_for
 from hybrid_core.data.suites import Suite, load_suites
 from hybrid_core.errors import RequestError, nearest
-from hybrid_core.evaluate import Evaluation, evaluate
+from hybrid_core.evaluate import METRICS, Evaluation, evaluate
 from hybrid_core.model import export, load_encoder, model_fingerprint, require_peft
+from hybrid_core.objective import Objective
 from hybrid_core.plan import BatchPlan
 from hybrid_core.settings import as_dict, build, digest
 from hybrid_core.storage import absolute, is_remote, join
-from hybrid_core.summary import metrics_of
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import connect
 
@@ -75,7 +75,7 @@ def check_plan(config: Config) -> BatchPlan:
 
 
 def check_select(config: Config, suites: Sequence[Suite]) -> None:
-    """Refuse a metric for train.select that no evaluation of these suites will give.
+    """Refuse a metric for train.select that no evaluation of these suites will give, or of which less is better.
 
     Raises:
         RequestError: names the nearest suite, setting or metric.
@@ -87,7 +87,7 @@ def check_select(config: Config, suites: Sequence[Suite]) -> None:
     for given, allowed in (
         (name, [s.name for s in suites]),
         (setting, suite.settings if suite else ()),
-        (metric, metrics_of(setting) if suite and setting in suite.settings else ()),
+        (metric, METRICS),
     ):
         if given not in allowed:
             raise RequestError(
@@ -112,6 +112,7 @@ def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) 
     identity = [model, model_fingerprint(model["name"]), sorted(covered) if trimmed else []]
     target = join(absolute(config.output), "models", f"base-{digest(identity)}")
     if storage.exists(join(target, storage.MARKER)):
+        _check_dimensions(config, target)
         return target
     shaped = build(type(config.model), model)
     encoder = load_encoder(shaped, seed=config.seed, texts=_all_texts(sources, suites))
@@ -124,7 +125,13 @@ def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) 
         storage.upload_directory(scratch, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    _check_dimensions(config, target)
     return target
+
+
+def _check_dimensions(config: Config, base: str) -> None:
+    """Refuse Matryoshka dimensions that the encoder does not have, before workers are started."""
+    Objective(config.train, storage.read_json(join(base, "config.json"))["hidden_size"])
 
 
 def _all_texts(sources: Sources, suites: Sequence[Suite]) -> Iterator[str]:
@@ -147,8 +154,10 @@ def train_arm(
     weights = storage.read_json(join(base, storage.MARKER))["files"]
     if config.train.select:
         settings |= {"patience": config.train.patience, "evaluate_every": config.train.evaluate_every}
-        settings |= {"suites": sorted(s.fingerprint for s in suites)}
-    used = {name: as_dict(source) for name, source in config.data.corpora.items()}
+        settings |= {"suites": sorted(s.fingerprint for s in suites), "encode.precision": config.encode.precision}
+    used = {
+        name: as_dict(source) | {"corpus": ""} for name, source in config.data.corpora.items()
+    }  # its content is in the plan
     identity = digest([weights, settings, as_dict(config.model), used, plan.hash])
     target = join(absolute(config.output), "models", f"{name}-{identity}")
     run.set_tags({"hybrid.plan_hash": plan.hash, "hybrid.model": target})

@@ -7,6 +7,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from hybrid_core import storage
 from hybrid_core.comparison import compare, mean_over_seeds
@@ -50,10 +51,19 @@ def arm_config(config: Config, arm: str) -> Config:
         raise RequestError(f"study.arms: {arm!r}: {alpha!r} is not a number") from None
     if value is not None and not 0.0 <= value <= 1.0:
         raise RequestError(f"study.arms: {arm!r}: alpha {value} is outside [0, 1]")
-    plan: PlanConfig = dataclasses.replace(config.plan, policy=policy, alpha=value)
+    plan = dataclasses.replace(config.plan, policy=policy, alpha=value, **_unused(policy, bool(at)))
     if slash:
         plan = dataclasses.replace(plan, draws_per_step=int(draws))
     return dataclasses.replace(config, plan=plan)
+
+
+def _unused(policy: str, alpha_named: bool) -> dict[str, Any]:
+    """Settings of the request that an arm's policy has no use for, at their defaults."""
+    default = PlanConfig()
+    names = ["alpha_schedule", "alpha_end", "alpha_points"] if policy != "hybrid" or alpha_named else []
+    names += ["pivot"] if policy in ("mono", "x_x") else []
+    names += ["translations"] if policy != "multi_positive" else []
+    return {name: getattr(default, name) for name in names}
 
 
 def _seeds(config: Config) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hybrid_core.data.corpus import Pair
@@ -40,13 +40,15 @@ def prepare(pairs: Iterable[Pair], suites: Sequence[Suite], *, minimum_character
     """
     read = list(pairs)
     leaks = _leaking_meanings(read, suites)
+    read, leaking_negatives = _without_leaking_negatives(read, suites)
     clean, dropped = _without_duplicates([p for p in read if p.meaning_id not in leaks], minimum_characters)
     if not clean:
         raise RequestError(
             f"no pair is left of {len(read)} read ({len(leaks)} meanings overlap the evaluation suites); check prepare.source"
         )
     excluded = {suite.name: suite.fingerprint for suite in suites}
-    return Prepared(clean, _report(read, clean, dropped, leaks) | {"excluded_suites": excluded})
+    report = _report(read, clean, dropped, leaks) | {"leaked_negatives": leaking_negatives, "excluded_suites": excluded}
+    return Prepared(clean, report)
 
 
 def _without_duplicates(pairs: Sequence[Pair], minimum: int) -> tuple[list[Pair], Counter[str]]:
@@ -91,6 +93,28 @@ def _leaking_meanings(pairs: Sequence[Pair], suites: Sequence[Suite]) -> dict[st
             elif any((p.language, s) in passages for s in _long_sentences(p.passage)):
                 leaks[p.meaning_id] = f"passage in {suite.name}"
     return leaks
+
+
+def _without_leaking_negatives(pairs: Sequence[Pair], suites: Sequence[Suite]) -> tuple[list[Pair], int]:
+    """Pairs without the hard negatives that are passages of a suite, and how many those were."""
+    if not any(p.negatives for p in pairs):
+        return list(pairs), 0
+    held = {
+        (language, sentence)
+        for suite in suites
+        for language, text in zip(suite.passages.languages, suite.passages.sentences, strict=True)
+        for sentence in _long_sentences(text)
+    }
+    kept = [
+        replace(
+            p,
+            negatives=tuple(
+                n for n in p.negatives if not any((n.language, s) in held for s in _long_sentences(n.text))
+            ),
+        )
+        for p in pairs
+    ]
+    return kept, sum(len(p.negatives) - len(k.negatives) for p, k in zip(pairs, kept, strict=True))
 
 
 def _long_sentences(passage: str) -> list[str]:

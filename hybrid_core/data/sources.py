@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from hybrid_core.config import Config, CorpusConfig
+from hybrid_core.config import Config, CorpusConfig, PlanConfig
 from hybrid_core.data.corpus import Corpus
 from hybrid_core.data.sample import corpus_location
-from hybrid_core.errors import RequestError
+from hybrid_core.errors import RequestError, nearest
 from hybrid_core.plan import BatchPlan
 
 ONLY = "corpus"
@@ -22,6 +22,11 @@ class Source:
     corpus: Corpus
     config: CorpusConfig
 
+    def plan(self, config: PlanConfig) -> PlanConfig:
+        """The plan's config with the hard negatives of this corpus."""
+        own = {name: getattr(self.config, name) for name in ("hard_negatives", "negative_language")}
+        return replace(config, **{name: value for name, value in own.items() if value is not None})
+
 
 Sources = Mapping[str, Source]
 
@@ -34,6 +39,11 @@ def open_sources(config: Config, *, verify: bool = False) -> Sources:
     """
     data = config.data
     named = data.corpora or {ONLY: CorpusConfig(corpus=data.corpus)}
+    if data.corpora and data.languages:
+        spoken = {x for settings in named.values() for x in Corpus.open(corpus_location(settings.corpus)).languages}
+        for language in data.languages:
+            if language not in spoken:
+                raise RequestError(f"data.languages: no corpus has {language!r}{nearest(language, spoken)}")
     sources = {}
     for name, settings in named.items():
         location = corpus_location(settings.corpus)
@@ -60,11 +70,11 @@ def plan_for(config: Config, sources: Sources) -> BatchPlan:
             raise RequestError(
                 f"loss {loss!r}: corpus {name!r} has no teacher scores; write some with python -m ray_jobs.mine, or name them in the source"
             )
-        if (
-            loss != "info_nce" or (source.config.negatives or config.train.negatives) == "own"
-        ) and not config.plan.hard_negatives:
+        if (loss != "info_nce" or (source.config.negatives or config.train.negatives) == "own") and not source.plan(
+            config.plan
+        ).hard_negatives:
             raise RequestError(
-                f"corpus {name!r}: its loss compares a query's own passages, so plan.hard_negatives must be at least 1"
+                f"corpus {name!r}: its loss compares a query's own passages, so plan.hard_negatives (or its own) must be at least 1"
             )
     return BatchPlan(
         {name: source.corpus for name, source in sources.items()},
@@ -72,5 +82,6 @@ def plan_for(config: Config, sources: Sources) -> BatchPlan:
         seed=config.seed,
         global_batch=config.train.global_batch,
         weights={name: source.config.weight for name, source in sources.items()},
+        negatives={name: source.plan(config.plan) for name, source in sources.items()},
         steps=config.train.steps,
     )

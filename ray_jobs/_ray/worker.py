@@ -32,7 +32,7 @@ def run(request: TrainRequest) -> None:
         with latest.as_directory() as directory:
             trainer.restore(Path(directory))
     validator = Validator(encoder, request.suites, config.encode) if request.suites else None
-    trainer.run(Hooks(log=_report, save=lambda step, metrics: _report_checkpoint(trainer, metrics), evaluate=validator))
+    trainer.run(Hooks(log=_report, save=lambda step, metrics: _report_checkpoint(trainer), evaluate=validator))
     if config.train.select:
         _restore_best(trainer)
     if ray.train.get_context().get_world_rank() == 0:
@@ -47,10 +47,11 @@ def _report(step: int, metrics: Mapping[str, float]) -> None:
     ray.train.report({"step": step, **metrics, "train/workers": workers})
 
 
-def _report_checkpoint(trainer: Trainer, metrics: Mapping[str, float]) -> None:
+def _report_checkpoint(trainer: Trainer) -> None:
     """Write a checkpoint beside the training and let Ray upload it while training goes on."""
-    select = trainer.config.select
-    report = {"step": trainer.done, SCORE: metrics.get(select, NOT_EVALUATED) if select else float(trainer.done)}
+    # Only a new best has a score: of two equal ones Ray would keep the later, and we have promised the earlier.
+    best = trainer.selection.best_value if trainer.selection.best_step == trainer.done else NOT_EVALUATED
+    report = {"step": trainer.done, SCORE: best if trainer.config.select else float(trainer.done)}
     if ray.train.get_context().get_world_rank() != 0:
         ray.train.report(report)
         return
@@ -67,6 +68,8 @@ def _report_checkpoint(trainer: Trainer, metrics: Mapping[str, float]) -> None:
 def _restore_best(trainer: Trainer) -> None:
     """Go back to the best evaluation's weights; waits for uploads that are under way."""
     wanted = trainer.selection.best_step
+    if wanted is None:
+        raise RuntimeError(f"train.select={trainer.config.select}: no evaluation gave a finite value")
     for reported in ray.train.get_all_reported_checkpoints():
         if reported.metrics["step"] == wanted:
             with reported.checkpoint.as_directory() as directory:

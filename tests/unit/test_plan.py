@@ -394,7 +394,29 @@ def test_a_digest_covers_step_mode_and_both_columns() -> None:
     assert StepPlan(1, "mono", rows, rows).digest == StepPlan(1, "mono", rows.astype(np.int32), rows.copy()).digest
 
 
-@pytest.mark.parametrize("policy", ["mono", "hybrid", "x_x"])
+def test_an_x_x_batch_takes_from_each_language_what_its_share_is(corpora: dict[str, Corpus]) -> None:
+    assert a_plan(corpora["unequal"], batch=60, policy="x_x").step(0).mode == "x_x"
+    with pytest.raises(RequestError, match="de has 20 meanings and would be drawn 21 times in a batch") as error:
+        a_plan(corpora["unequal"], batch=63, policy="x_x")
+    assert "plan.language_exponent" in str(error.value) and "data.languages" in str(error.value)
+
+
+@pytest.mark.parametrize("policy", ["cross", "multi_positive"])
+def test_a_pair_that_would_fill_a_batch_with_copies_is_refused(tmp_path: Path, policy: str) -> None:
+    pairs = [
+        Pair(f"{lang}{p.meaning_id}", p.language, p.query, p.passage)
+        for lang in ("de", "en", "fr")
+        for p in made_up_pairs(30, (lang,))
+    ]
+    pairs += [Pair("shared", lang, f"{lang}?", f"{lang}.") for lang in ("de", "en")]
+    pairs += [Pair(f"s{i}", lang, f"{lang}{i}?", f"{lang}{i}.") for lang in ("en", "fr") for i in range(20)]
+    corpus = a_corpus(tmp_path / "corpus", pairs)
+    with pytest.raises(RequestError, match="de-en has 1 meanings and would be drawn 4 times"):
+        a_plan(corpus, batch=16, policy=policy)
+    assert a_plan(corpus, batch=16, policy=policy, language_exponent=1.0).step(0).mode == policy
+
+
+@pytest.mark.parametrize("policy", ["mono", "hybrid"])
 def test_a_language_smaller_than_a_batch_is_refused(corpora: dict[str, Corpus], policy: str) -> None:
     with pytest.raises(RequestError, match="global_batch") as error:
         a_plan(corpora["unequal"], batch=21, policy=policy)

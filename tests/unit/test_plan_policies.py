@@ -328,6 +328,7 @@ def test_a_constant_schedule_is_the_plain_plan(corpora: dict[str, Corpus]) -> No
         assert other.hash == plain.hash
         assert all(same(other.step(k), plain.step(k)) for k in range(30))
     level = a_plan(corpus, policy="hybrid", alpha=0.3, alpha_schedule="linear", alpha_end=0.3, steps=77)
+    assert level.hash == plain.hash
     assert all(same(level.step(k), plain.step(k)) for k in range(120))
     assert a_plan(corpus, policy="hybrid").hash == a_plan(corpus, policy="hybrid", alpha=0.5).hash
 
@@ -439,7 +440,7 @@ def test_a_step_of_several_corpora_does_not_depend_on_those_before_it(corpora: d
         ("three solo", {"policy": "hybrid", "unpaired": "refuse"}, "needs at least two languages, the corpus has en"),
         ("solo", {"policy": "hybrid"}, "needs at least two languages, the corpus has en"),
         ("three two", {"policy": "mono", "draws_per_step": 2}, "plan.draws_per_step above 1 is a control for one corpus"),
-        ("three two", {"hard_negatives": 1}, "plan.hard_negatives=1: corpus 'three' names none"),
+        ("three two", {"hard_negatives": 1}, "hard_negatives=1: corpus 'three' names none"),
     ],
 )  # fmt: skip
 def test_corpora_that_cannot_give_the_batches_are_refused(

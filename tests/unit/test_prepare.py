@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hybrid_core.config import PrepareConfig
-from hybrid_core.data.corpus import Pair
+from hybrid_core.data.corpus import Negative, Pair
 from hybrid_core.data.prepare import Prepared, normalised, prepare
 from hybrid_core.data.readers import read_pairs
 from hybrid_core.data.suites import Suite, Texts, load_suites
@@ -192,6 +192,7 @@ def test_the_report_counts_languages_pairs_and_meanings() -> None:
     exam = suite(queries=[("en", "m0001", "?"), ("en", "m0003", "?")])
     pairs = [*made_up_pairs(12, missing=3), Pair("m0002", "en", "again", "again")]  # m0000, m0003, ... lack French
     assert prepare(pairs, [exam]).report == {
+        "leaked_negatives": 0,
         "rows_read": 33,
         "rows_kept": 27,
         "meanings": 10,
@@ -287,3 +288,18 @@ def test_no_question_of_the_suites_is_left_in_squad(prepared_squad: Prepared, re
         for language, text in zip(s.queries.languages, s.queries.texts, strict=True)
     }
     assert not asked & {(p.language, normalised(p.query)) for p in prepared_squad.pairs}
+
+
+def test_hard_negatives_that_a_suite_holds_are_removed() -> None:
+    held = "This long sentence stands in the evaluation suite and must not be trained against."
+    exam = suite(queries=[("en", "q", "?")], passages=[("en", "p", held)])
+    pair = Pair(
+        "m",
+        "en",
+        "a question of its own?",
+        "a passage of its own.",
+        negatives=(Negative(held, "en"), Negative("Fine.", "en")),
+    )
+    prepared = prepare([pair], [exam])
+    assert [n.text for n in prepared.pairs[0].negatives] == ["Fine."]
+    assert prepared.report["leaked_negatives"] == 1

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import made_up_pairs
 
 from hybrid_core.config import Config, DataConfig, PlanConfig, TrainConfig
+from hybrid_core.data.corpus import Negative
+from hybrid_core.data.corpus_writer import write_corpus
 from hybrid_core.data.sources import open_sources, plan_for
 from hybrid_core.replay import as_text, replay
 from ray_jobs import replay as job
@@ -60,3 +64,27 @@ def test_a_negative_step_is_refused(corpus_directory: Path, capsys: pytest.Captu
     flags = ["--set", f"data.corpus={corpus_directory}", "--set", "train.global_batch=4"]
     assert main(job.JOB, [*flags, "--step", "-1"]) == 2
     assert "--step -1 must be 0 or more" in capsys.readouterr().err
+
+
+def test_slots_without_a_negative_are_neither_shown_nor_counted(tmp_path: Path) -> None:
+    pairs = [
+        replace(p, negatives=(Negative("a wrong passage", "en"),) if p.meaning_id == "m0001" else ())
+        for p in made_up_pairs(4, ("de", "en"))
+    ]
+    write_corpus(tmp_path / "corpus", pairs, licence="Apache-2.0", sources=["tests"])
+    config = Config(
+        data=DataConfig(corpus=str(tmp_path / "corpus"), languages=("en",)),
+        plan=PlanConfig(policy="mono", hard_negatives=2), train=TrainConfig(global_batch=4),
+    )  # fmt: skip
+    sources = open_sources(config)
+    shown = replay(sources, plan_for(config, sources), 0)
+    assert shown["negatives"]["per_query"] == 4.0  # three other passages and the one hard negative
+    roles = {e["meaning_id"]: [p["role"] for p in e["passages"]] for e in shown["examples"]}
+    assert roles == {
+        "m0000": ["positive"],
+        "m0001": ["positive", "negative"],
+        "m0002": ["positive"],
+        "m0003": ["positive"],
+    }
+    own = replay(sources, plan_for(config, sources), 0, negatives="own")
+    assert own["negatives"]["per_query"] == 0.25
