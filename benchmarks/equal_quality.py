@@ -1,6 +1,6 @@
 """Is what trains faster as good? This trainer at its best settings against `SentenceTransformerTrainer` as it comes, then a suite.
 
-    python benchmarks/equal_quality.py --suite xquad_r [--set path.to.field=value ...]
+    python benchmarks/equal_quality.py [--suite xquad_r] [--set path.to.field=value ...]
 
 Both train on the same examples in the same batches from the same weights (recipe squad_parallel, embeddings trained on both
 sides). Theirs: float32, dropout, full vocabulary. Ours: bfloat16, vocabulary trimmed to the texts, no dropout. Both models are
@@ -53,7 +53,7 @@ def train_ours(config: Config, target: Path) -> list[float]:
 
 
 def scored(config: Config, encoder: Encoder):  # type: ignore[no-untyped-def]
-    """Evaluation of an encoder on the suite."""
+    """Evaluation of an encoder on every suite."""
     (suite,) = load_suites(config.evaluate.suites, config.data.suites, config.evaluate.candidate_text)
     queries = encode(encoder, suite.queries.texts, "query", precision="bfloat16")
     return {
@@ -92,7 +92,7 @@ def main() -> None:
                 [sys.executable, __file__, *sys.argv[1:], "--side", side, "--target", str(target)], check=True
             )
             found[side] = scored(config, load_encoder(exported_model(config.model, str(target))))
-    comparison = compare(found, config.evaluate, in_domain=args.suite, seed=0)
+    comparison = compare(found, config.evaluate, in_domain=next(iter(found["ours"])), seed=0)
     for row in (*comparison["levels"], *comparison["differences"]):
         if row["metric"] == "mAP":
             name = row.get("arm", "") + (f" - {row['reference']}" if "reference" in row else "")
