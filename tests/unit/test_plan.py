@@ -500,3 +500,11 @@ def test_a_language_pair_smaller_than_a_batch_is_refused_per_batch(tmp_path: Pat
     assert "9 pairs" in message and "train.global_batch=10" in message
     assert "lower the batch" in message and "per_example" in message
     assert a_plan(corpus, batch=10, policy="cross").step(0).mode == "cross"
+
+
+def test_digests_differ_where_only_the_texts_differ(corpora: dict[str, Corpus], tmp_path: Path) -> None:
+    pairs = made_up_pairs(48)
+    pairs[7] = Pair(pairs[7].meaning_id, pairs[7].language, pairs[7].query + " ", pairs[7].passage, pairs[7].dataset)
+    ours, other = a_plan(corpora["equal"]).step(3), a_plan(a_corpus(tmp_path / "changed", pairs)).step(3)
+    assert np.array_equal(ours.query_rows, other.query_rows)
+    assert ours.digest != other.digest
