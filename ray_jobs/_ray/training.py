@@ -41,6 +41,15 @@ class TrainRequest:
     """Evaluated in mid-training when train.evaluate_every is set."""
 
 
+@dataclass(frozen=True)
+class Channel:
+    """How a worker says what it measured. `ray.train.report` waits for the controller to look, up to seconds; a letter does not."""
+
+    mailbox: Any
+    to_tune: bool
+    """Whether evaluations are also reported to Tune's scheduler."""
+
+
 def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = False) -> None:
     """Train with Ray Train until the encoder lies at `request.target`; resumes by itself after a crash of any process.
 
@@ -49,12 +58,9 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
     """
     config = request.config
     mailbox = open_mailbox()
-    callbacks: list[Any] = [_Forward(mailbox)]
-    if inside_tune:
-        callbacks.append(_ForwardToTune())
     trainer = ray.train.torch.TorchTrainer(
         _run_worker,
-        train_loop_config={"request": vars(request)},
+        train_loop_config={"request": vars(request), "channel": Channel(mailbox, to_tune=inside_tune)},
         torch_config=ray.train.torch.TorchConfig(
             backend="nccl" if config.train.use_gpu else "gloo", timeout_s=_COLLECTIVE_TIMEOUT_S
         ),
@@ -68,7 +74,7 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
                 checkpoint_score_attribute=SCORE,
                 checkpoint_score_order="max",
             ),
-            callbacks=callbacks,
+            callbacks=[_ForwardToTune()] if inside_tune else [],
         ),
     )
     try:
@@ -93,20 +99,6 @@ def _scaling(train: TrainConfig) -> ray.train.ScalingConfig:
     )
 
 
-class _Forward(ray.train.UserCallback):
-    """Runs in the controller: what rank 0 reported goes to the mailbox."""
-
-    def __init__(self, mailbox: Any) -> None:
-        self.mailbox = mailbox
-
-    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        report = dict(metrics[0])
-        step = int(report.pop("step"))
-        report.pop(SCORE, None)
-        if report:
-            ray.get(self.mailbox.put.remote(step, report))
-
-
 class _ForwardToTune(TuneReportCallback):
     """Only reports that hold an evaluation concern the scheduler; a checkpoint alone would be a result without its metric."""
 
@@ -119,4 +111,4 @@ def _run_worker(loop_config: dict[str, Any]) -> None:
     """Import the training loop only in the workers: the controller, which unpickles this function, does without torch models."""
     from ray_jobs._ray import worker
 
-    worker.run(TrainRequest(**loop_config["request"]))
+    worker.run(TrainRequest(**loop_config["request"]), loop_config["channel"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import ray.train
@@ -15,10 +16,10 @@ from hybrid_core.model import export, exported_model, load_encoder
 from hybrid_core.storage import mark_complete, upload_directory
 from hybrid_core.trainer import Hooks, Trainer
 from hybrid_core.validation import Validator
-from ray_jobs._ray.training import NOT_EVALUATED, SCORE, TrainRequest
+from ray_jobs._ray.training import NOT_EVALUATED, SCORE, Channel, TrainRequest
 
 
-def run(request: TrainRequest) -> None:
+def run(request: TrainRequest, channel: Channel) -> None:
     """Train this rank's part of the request; rank 0 exports the finished encoder."""
     config = request.config
     torch.set_num_threads(config.train.threads)
@@ -32,7 +33,9 @@ def run(request: TrainRequest) -> None:
         with latest.as_directory() as directory:
             trainer.restore(Path(directory))
     validator = Validator(encoder, request.suites, config.encode) if request.suites else None
-    trainer.run(Hooks(log=_report, save=lambda step, metrics: _report_checkpoint(trainer), evaluate=validator))
+    trainer.run(
+        Hooks(log=partial(_report, channel), save=lambda step, metrics: _report_checkpoint(trainer), evaluate=validator)
+    )
     if config.train.select:
         _restore_best(trainer)
     if ray.train.get_context().get_world_rank() == 0:
@@ -42,9 +45,12 @@ def run(request: TrainRequest) -> None:
             upload_directory(Path(scratch), request.target)
 
 
-def _report(step: int, metrics: Mapping[str, float]) -> None:
-    workers = ray.train.get_context().get_world_size()
-    ray.train.report({"step": step, **metrics, "train/workers": workers})
+def _report(channel: Channel, step: int, metrics: Mapping[str, float]) -> None:
+    context = ray.train.get_context()
+    if context.get_world_rank() == 0:
+        channel.mailbox.put.remote(step, {**metrics, "train/workers": float(context.get_world_size())})
+    if channel.to_tune and any(name.count("/") == 2 for name in metrics):
+        ray.train.report({"step": step, **metrics})
 
 
 def _report_checkpoint(trainer: Trainer) -> None:
