@@ -1,0 +1,58 @@
+"""Settings that need each other, or that another setting would silently ignore: both are errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hybrid_core.errors import RequestError
+
+if TYPE_CHECKING:
+    from hybrid_core.config import PlanConfig, TrainConfig
+
+
+def check_alpha(plan: PlanConfig) -> None:
+    """A value that the policy or the schedule would silently ignore is an error, and so is one that is missing."""
+    for name in ("alpha", "alpha_end", "alpha_points"):
+        value = getattr(plan, name)
+        if value not in (None, ()) and plan.policy != "hybrid":
+            raise RequestError(
+                f"plan.{name}={value} has no meaning under plan.policy={plan.policy!r}; remove it or set plan.policy=hybrid"
+            )
+    if plan.pivot is not None and plan.policy in ("mono", "x_x"):
+        raise RequestError(
+            f"plan.pivot={plan.pivot!r} has no meaning under plan.policy={plan.policy!r}, which draws no language pairs"
+        )
+    if plan.translations != 1 and plan.policy != "multi_positive":
+        raise RequestError(
+            f"plan.translations={plan.translations} has no meaning under plan.policy={plan.policy!r}; set plan.policy=multi_positive"
+        )
+    needed = {"linear": "alpha_end", "cosine": "alpha_end", "piecewise": "alpha_points"}.get(plan.alpha_schedule)
+    for name in ("alpha_end", "alpha_points"):
+        given = getattr(plan, name) not in (None, ())
+        if given != (name == needed):
+            raise RequestError(
+                f"plan.alpha_schedule={plan.alpha_schedule!r} {'has no use for' if given else 'needs'} plan.{name}"
+                f"{'; remove it or choose another schedule' if given else ''}"
+            )
+    if plan.alpha_schedule == "piecewise" and plan.alpha is not None:
+        raise RequestError(
+            "plan.alpha has no meaning under plan.alpha_schedule='piecewise'; plan.alpha_points say it all"
+        )
+
+
+def check_train(train: TrainConfig) -> None:
+    """Settings that need each other.
+
+    Raises:
+        RequestError: names the fields and the remedy.
+    """
+    if train.min_workers is not None and train.min_workers > train.workers:
+        raise RequestError(
+            f"train.min_workers={train.min_workers} is more than train.workers={train.workers}, the number wanted"
+        )
+    if train.patience and not train.select:
+        raise RequestError("train.patience needs train.select, the metric that has to improve, as suite/setting/metric")
+    if train.select and not train.evaluate_every:
+        raise RequestError(f"train.select={train.select!r} needs train.evaluate_every, the steps between evaluations")
+    if train.select and train.select.count("/") != 2:
+        raise RequestError(f"train.select={train.select!r} must be suite/setting/metric, for example xquad_r/multi/mAP")
