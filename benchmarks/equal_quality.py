@@ -26,7 +26,7 @@ from hybrid_core.config import Config
 from hybrid_core.data.sources import open_sources, plan_for
 from hybrid_core.data.suites import load_suites
 from hybrid_core.encode import encode
-from hybrid_core.evaluate import evaluate
+from hybrid_core.evaluate import Evaluation, evaluate
 from hybrid_core.model import Encoder, export, exported_model, load_encoder
 from hybrid_core.recipes import load_config
 from hybrid_core.trainer import Hooks, Trainer
@@ -52,7 +52,7 @@ def train_ours(config: Config, target: Path) -> list[float]:
     return seconds
 
 
-def scored(config: Config, encoder: Encoder):  # type: ignore[no-untyped-def]
+def scored(config: Config, encoder: Encoder) -> dict[str, Evaluation]:
     """Evaluation of an encoder on every suite."""
     (suite,) = load_suites(config.evaluate.suites, config.data.suites, config.evaluate.candidate_text)
     queries = encode(encoder, suite.queries.texts, "query", precision="bfloat16")

@@ -57,7 +57,9 @@ def test_an_unknown_scheme_is_refused_with_those_that_work(uri: str, scheme: str
 
 
 def test_addresses_of_this_machine_and_of_object_storage_are_told_apart() -> None:
-    assert [storage.is_remote(u) for u in ("/a/b", "a/b", "file:///a/b", "s3://bucket/a")] == [False] * 3 + [True]
+    assert [storage.is_remote(u) for u in ("/a/b", "a/b", Path("/a/b").as_uri(), "s3://bucket/a")] == [False] * 3 + [
+        True
+    ]
 
 
 def test_absolute_does_not_depend_on_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +67,7 @@ def test_absolute_does_not_depend_on_the_working_directory(tmp_path: Path, monke
     monkeypatch.setenv("HOME", "/home/someone")
     assert storage.absolute("runs/x/") == storage.absolute("./runs/../runs/x") == str(tmp_path.resolve() / "runs/x")
     assert storage.absolute("~/runs") == "/home/someone/runs"
-    assert storage.absolute("file:///data/x") == "/data/x"
+    assert storage.absolute(Path("/data/x").as_uri()) == "/data/x"
     assert storage.absolute("s3://bucket/x/") == "s3://bucket/x"
 
 
