@@ -36,6 +36,7 @@ from hybrid_core.evaluate import Evaluation
 from hybrid_core.settings import flat
 from hybrid_core.storage import absolute, is_remote, join
 from hybrid_core.summary import language_means
+from ray_jobs._spool import Point, Spool
 
 _KEY = "hybrid.key"
 _ENCODER = "encoder"
@@ -50,15 +51,18 @@ class Place:
     tracking_uri: str
     artifact_location: str | None
     experiment: str
+    unsent: str
+    """Local folder for metrics that the server did not take."""
 
     @classmethod
     def of(cls, config: Config) -> Place:
         """MLFLOW_TRACKING_URI if set; else SQLite and an artifact folder beside the outputs, no server needed."""
-        if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-            return cls(uri, None, config.experiment)
         root = Path("runs").resolve() if is_remote(config.output) else Path(absolute(config.output))
+        unsent = str(root / "unsent-metrics")
+        if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+            return cls(uri, None, config.experiment, unsent)
         root.mkdir(parents=True, exist_ok=True)
-        return cls(f"sqlite:///{root / 'mlflow.db'}", (root / "mlflow-artifacts").as_uri(), config.experiment)
+        return cls(f"sqlite:///{root / 'mlflow.db'}", (root / "mlflow-artifacts").as_uri(), config.experiment, unsent)
 
 
 @dataclass(frozen=True)
@@ -69,14 +73,24 @@ class Run:
     id: str
 
     def log_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Write metrics of one step. A tracking server that is down must not stop training: the failure is printed once per call."""
+        """Write metrics of one step. A server that is down does not stop the run: they wait on disk and go with the next ones."""
         now = int(time.time() * 1000)
-        entries = [Metric(name, float(value), now, step) for name, value in metrics.items()]
+        self._deliver([Point(name, float(value), now, step) for name, value in metrics.items()])
+
+    def _deliver(self, new: Sequence[Point]) -> None:
+        spool = Spool(Path(self.place.unsent) / f"{self.id}.jsonl")
+        waiting = spool.waiting()
+        entries = [Metric(p.name, p.value, p.timestamp, p.step) for p in (*waiting, *new)]
         try:
             for start in range(0, len(entries), _METRICS_PER_CALL):
                 self._client.log_batch(self.id, metrics=entries[start : start + _METRICS_PER_CALL])
         except (MlflowException, OSError) as error:
-            print(f"MLflow did not take the metrics of step {step}: {str(error).splitlines()[0]}")
+            spool.keep(new)
+            print(f"MLflow did not take {len(entries)} metrics, kept in {spool.file}: {redacted(_first_line(error))}")
+            return
+        if waiting:
+            spool.clear()
+            print(f"MLflow has taken {len(waiting)} metrics that had waited")
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Write parameters; those already there with the same value are left alone."""
@@ -141,7 +155,8 @@ class Run:
         self.set_tags({"hybrid.logged_model": str(info.model_uri), "hybrid.logged_model_source": source})
 
     def finish(self, status: str = "FINISHED") -> None:
-        """Close the run."""
+        """Deliver what waits and close the run."""
+        self._deliver([])
         self._client.set_terminated(self.id, status)
 
     @property
@@ -173,7 +188,7 @@ def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None,
         experiment = _experiment(client, place)
     except (MlflowException, OSError) as error:
         raise RequestError(
-            f"MLFLOW_TRACKING_URI={redacted(place.tracking_uri)!r} does not answer: {redacted(str(error).splitlines()[0])}"
+            f"MLFLOW_TRACKING_URI={redacted(place.tracking_uri)!r} does not answer: {redacted(_first_line(error))}"
         ) from error
     key = f"{kind}:{name}:{config_hash(config)}:{parent.id if parent else ''}"
     found = client.search_runs([experiment], f"tags.`{_KEY}` = '{key}'", max_results=1)
@@ -213,6 +228,10 @@ def _experiment(client: MlflowClient, place: Place) -> str:
     )
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
 def _quiet() -> None:
     """A new SQLite file is filled by fifty log lines about its tables that say nothing to a user."""
     for name in ("alembic", "alembic.runtime.migration", "mlflow.store.db.utils"):
@@ -232,7 +251,7 @@ def resolve_model(name: str, config: Config) -> str:
         return join(str(mlflow.artifacts.download_artifacts(name)).rstrip("/"), "artifacts", _ENCODER)
     except (MlflowException, OSError) as error:
         raise RequestError(
-            f"model.name={name!r} is not in MLflow at {redacted(Place.of(config).tracking_uri)}: {str(error).splitlines()[0]}"
+            f"model.name={name!r} is not in MLflow at {redacted(Place.of(config).tracking_uri)}: {_first_line(error)}"
         ) from error
 
 
@@ -248,7 +267,7 @@ def plan_of(config: Config, run_id: str) -> tuple[str | None, dict[str, str]]:
         data = MlflowClient(place.tracking_uri).get_run(run_id).data
     except (MlflowException, OSError) as error:
         raise RequestError(
-            f"--run {run_id!r} is not in MLflow at {redacted(place.tracking_uri)}: {redacted(str(error).splitlines()[0])}"
+            f"--run {run_id!r} is not in MLflow at {redacted(place.tracking_uri)}: {redacted(_first_line(error))}"
         ) from error
     return data.tags.get("hybrid.plan_hash"), dict(data.params)
 
