@@ -76,7 +76,7 @@ def exists(uri: str) -> bool:
 def read_bytes(uri: str) -> bytes:
     """The content of one file."""
     fs, path = filesystem(uri)
-    with fs.open_input_stream(path) as stream:
+    with fs.open_input_stream(path, compression=None) as stream:
         return bytes(stream.read())
 
 
@@ -84,7 +84,7 @@ def write_bytes(uri: str, content: bytes) -> None:
     """Write one file so that readers see all of it or nothing (local: rename; S3: a put is atomic)."""
     fs, path = filesystem(uri)
     if is_remote(uri):
-        with fs.open_output_stream(path) as stream:
+        with fs.open_output_stream(path, compression=None) as stream:
             stream.write(content)
         return
     Path(path).parent.mkdir(parents=True, exist_ok=True)

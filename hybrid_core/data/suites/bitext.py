@@ -1,0 +1,161 @@
+"""Parallel sentences as retrieval: the relevant passage is the same line of the other language.
+
+Tatoeba as in LASER: one suite per language with English, asked in both directions. The English sentences of two
+pairs differ, so pairs are never pooled. FLORES: all languages are parallel; queries of one language search the
+sentences of the others, per language (cross) and mixed (multi), so that no query finds itself in its pool.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hybrid_core.data.languages import two_letters
+from hybrid_core.data.suites.collection import Suite, Texts, check_settings, relevant_by_meaning
+from hybrid_core.data.suites.places import file_names, suite_folder
+from hybrid_core.data.suites.qrels import read_lines
+from hybrid_core.errors import RequestError, nearest
+from hybrid_core.storage import join
+
+_TATOEBA = re.compile(r"tatoeba\.([a-z]{3})-eng\.\1")
+_FLORES = re.compile(r"([a-z]{3})_([A-Z][a-z]{3})\.(dev|devtest)")
+_FLORES_LINES = {"dev": 997, "devtest": 1012}
+_SCRIPT = {"zh": "Hans", "ar": "Arab", "ks": "Arab", "kr": "Latn"}
+"""Which of two scripts stands for a language; elsewhere the first by name."""
+_GET = {
+    "tatoeba": "data/tatoeba/v1 of github.com/facebookresearch/LASER (Tatoeba, CC BY 2.0 FR)",
+    "flores": "the FLORES-200 archive that github.com/facebookresearch/flores links to, or flores200_dataset (CC BY-SA 4.0)",
+}
+
+
+def is_bitext(uri: str) -> bool:
+    """Whether a local or `s3://` folder holds files of one of the two forms."""
+    return any(_TATOEBA.fullmatch(name) for name in file_names(uri)) or any(
+        _FLORES.fullmatch(name) for split in _FLORES_LINES for name in file_names(join(uri, split))
+    )
+
+
+def load_bitext(folder: str, languages: Sequence[str] = (), name: str = "") -> list[Suite]:
+    """Load parallel sentences of either form from a folder; the file names decide which.
+
+    Args:
+        folder: local or `s3://` folder.
+        languages: ISO 639-1 codes. Tatoeba: the languages beside English, empty for all. FLORES: first the language of
+            the queries, then those of the passages; none: English queries, passages of all others.
+        name: `tatoeba` or `flores` when asked for by that name (published sizes are checked); empty: the folder's name.
+
+    Returns:
+        One suite for FLORES, one per language for Tatoeba.
+
+    Raises:
+        RequestError: absent files (where to get them), files of different length, an empty line, an unknown language.
+    """
+    shown = name or folder.rstrip("/").split("/")[-1]
+    with suite_folder(
+        folder, lambda file: bool(_TATOEBA.search(file) or _FLORES.search(file) or file.endswith(".eng"))
+    ) as local:
+        if name != "flores" and _tatoeba_files(local):
+            return [_pair(shown, local, lang, code) for lang, code in _tatoeba_chosen(shown, local, languages)]
+        if name != "tatoeba":
+            for split in ("devtest", "dev"):
+                files = _flores_files(local, split)
+                if files:
+                    return [_n_way(shown, files, languages, split, check=name == "flores")]
+    form = _GET[name] if name in _GET else " or ".join(_GET.values())
+    raise RequestError(f"no parallel sentences at {folder}; get them from {form} and put the files there")
+
+
+def _tatoeba_files(folder: Path) -> dict[str, str]:
+    """ISO 639-3 code by ISO 639-1 code; languages without a two-letter code are left out."""
+    names = sorted(f.name for f in folder.glob("tatoeba.*")) if folder.is_dir() else []
+    codes = [match[1] for match in map(_TATOEBA.fullmatch, names) if match]
+    return {two: code for code in codes if (two := two_letters(code))}
+
+
+def _tatoeba_chosen(name: str, folder: Path, languages: Sequence[str]) -> list[tuple[str, str]]:
+    present = _tatoeba_files(folder)
+    for language in languages:
+        if language not in present:
+            raise RequestError(f"evaluate.suites: {name!r} has no language {language!r}{nearest(language, present)}")
+    return [(language, present[language]) for language in languages or sorted(present)]
+
+
+def _pair(name: str, folder: Path, language: str, code: str) -> Suite:
+    files = {language: folder / f"tatoeba.{code}-eng.{code}", "en": folder / f"tatoeba.{code}-eng.eng"}
+    sentences = _read_parallel(files)
+    suite = Suite(
+        f"{name}_{language}", Texts(), Texts(), [], ("cross",), "CC BY 2.0 FR",
+        f"Tatoeba test set of github.com/facebookresearch/LASER, {code}-eng",
+    )  # fmt: skip
+    for lang, lines in sentences.items():
+        ids, meanings = _ids(lang, len(lines)), [f"{code}-{n:04d}" for n in range(1, len(lines) + 1)]
+        suite.queries.extend(ids, lang, lines, meaning_ids=meanings)
+        suite.passages.extend(ids, lang, lines, meaning_ids=meanings)
+    half = len(sentences[language])
+    other = (np.arange(2 * half) + half) % (2 * half)
+    suite.relevant = list(other[:, None])
+    return check_settings(suite, str(files[language]))
+
+
+def _ids(language: str, count: int) -> list[str]:
+    return [f"{language}-{n:04d}" for n in range(1, count + 1)]
+
+
+def _flores_files(folder: Path, split: str) -> dict[str, Path]:
+    """File by ISO 639-1 code; one script per language, languages without a two-letter code are left out."""
+    matches = [(_FLORES.fullmatch(f.name), f) for f in sorted(folder.glob(f"{split}/*.{split}"))]
+    found: dict[str, Path] = {}
+    for match, file in matches:
+        language = two_letters(match[1]) if match else None
+        if match and language and (language not in found or match[2] == _SCRIPT.get(language)):
+            found[language] = file
+    return found
+
+
+def _n_way(name: str, files: dict[str, Path], languages: Sequence[str], split: str, *, check: bool) -> Suite:
+    asked, *searched = languages or ("en",)
+    searched = searched or [language for language in sorted(files) if language != asked]
+    for language in (asked, *searched):
+        if language not in files:
+            raise RequestError(f"evaluate.suites: {name!r} has no language {language!r}{nearest(language, files)}")
+    sentences = _read_parallel({language: files[language] for language in (asked, *searched)})
+    if check and len(sentences[asked]) != _FLORES_LINES[split]:
+        raise RequestError(
+            f"{files[asked]}: {len(sentences[asked])} lines, FLORES-200 has {_FLORES_LINES[split]} in {split}; "
+            "the file is not the published one"
+        )
+    suite = Suite(
+        name if not languages else "_".join([name, *languages]), Texts(), Texts(), [],
+        ("cross", "multi") if len(searched) > 1 else ("cross",), "CC BY-SA 4.0", f"FLORES-200 {split}, queries in {asked}",
+    )  # fmt: skip
+    for language, lines in sentences.items():
+        texts = suite.queries if language == asked else suite.passages
+        texts.extend(_ids(language, len(lines)), language, lines, meaning_ids=_ids(split, len(lines)))
+    suite.relevant = relevant_by_meaning(suite.queries, suite.passages)
+    return check_settings(suite, str(files[asked].parent))
+
+
+def _read_parallel(files: dict[str, Path]) -> dict[str, list[str]]:
+    """Lines of each language, equally many, none of them empty."""
+    sentences = {language: _read_sentences(file) for language, file in files.items()}
+    (first, lines), *others = sentences.items()
+    for language, found in others:
+        if len(found) != len(lines):
+            raise RequestError(
+                f"{files[language]}: {len(found)} lines, {files[first]} has {len(lines)}; parallel files have one sentence a line"
+            )
+    return sentences
+
+
+def _read_sentences(file: Path) -> list[str]:
+    lines = []
+    for number, line in read_lines(file):
+        if not line.strip():
+            raise RequestError(f"{file}, line {number}: empty")
+        lines.append(line)
+    if not lines:
+        raise RequestError(f"{file} is empty")
+    return lines
