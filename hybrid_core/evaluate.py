@@ -16,8 +16,15 @@ from hybrid_core.data.suites import Suite
 from hybrid_core.metrics import bias, ranking
 from hybrid_core.search import RelevantRanks, rank_relevant
 
-METRICS = ("mAP", "mAP_20", "R_1", "R_10", "MRR", "nDCG_10")
-BIAS_METRICS = ("rank_distance", "rank_distance_share", "max_rank", "same_language_share")
+METRICS = ("mAP", "mAP_20", "R_1", "R_10", "R_100", "MRR", "MRR_10", "nDCG_10")
+BIAS_METRICS = (
+    "rank_distance", "rank_distance_share", "max_rank", "same_language_share", "language_preference", "list_overlap",
+    "peer_nonrelevant_100",
+)  # fmt: skip
+PEER_DEPTH = 100
+"""PEER needs a list many times longer than there are languages (see metrics.bias)."""
+LIST_DEPTH = 10
+"""Depth at which the lists of translations of a question are compared."""
 ALL_LANGUAGES = "*"
 """Pool language of the multi setting in per-query tables."""
 
@@ -40,20 +47,26 @@ def evaluate(suite: Suite, queries: np.ndarray, passages: np.ndarray, *, top_k: 
 
     Args:
         suite: the test collection.
-        queries: unit vectors [queries, d].
-        passages: unit vectors [passages, d].
+        queries: vectors [queries, d] whose inner product with those of the passages is the score (for an encoder: unit vectors).
+        passages: vectors [passages, d].
         top_k: depth of the language histogram.
     """
-    ranks = rank_relevant(suite, queries, passages, top_k=top_k)
+    depth = max(top_k, PEER_DEPTH) if "multi" in suite.settings else top_k
+    return score(suite, rank_relevant(suite, queries, passages, top_k=depth), top_k=top_k)
+
+
+def score(suite: Suite, ranks: RelevantRanks, *, top_k: int = 10) -> Evaluation:
+    """From ranks to scores, in the settings of the suite. Arguments as in `evaluate`."""
     tables = [_score_setting(suite, ranks, setting, pool) for setting, pool in _pools(suite, ranks.languages)]
-    shares = _language_shares(suite, ranks)
+    histogram = {}
     if "multi" in suite.settings:
+        shares = _language_shares(suite, ranks, top_k)
         tables.append(_score_setting(suite, ranks, "multi", None, shares))
-    query_language = np.array(suite.queries.languages)
-    histogram = {
-        lang: dict(zip(ranks.languages, shares[query_language == lang].mean(0).tolist(), strict=True))
-        for lang in sorted(set(suite.queries.languages))
-    }
+        query_language = np.array(suite.queries.languages)
+        histogram = {
+            lang: dict(zip(ranks.languages, shares[query_language == lang].mean(0).tolist(), strict=True))
+            for lang in sorted(set(suite.queries.languages))
+        }
     pools = dict(zip(ranks.languages, ranks.pool_sizes.tolist(), strict=True))
     return Evaluation(suite.name, suite.candidate_text, pa.concat_tables(tables), histogram, pools)
 
@@ -64,9 +77,15 @@ def _pools(suite: Suite, languages: Sequence[str]) -> list[tuple[str, int]]:
     ]
 
 
-def _language_shares(suite: Suite, ranks: RelevantRanks) -> np.ndarray:
-    passage_language = np.array([ranks.languages.index(lang) for lang in suite.passages.languages])
-    return bias.language_shares(ranks.top, passage_language, len(ranks.languages))
+def _codes(languages: Sequence[str], known: Sequence[str]) -> np.ndarray:
+    """Place of each language among the known ones; -1 for others."""
+    place = {lang: i for i, lang in enumerate(known)}
+    return np.array([place.get(lang, -1) for lang in languages], dtype=np.int64)
+
+
+def _language_shares(suite: Suite, ranks: RelevantRanks, top_k: int) -> np.ndarray:
+    passage_language = _codes(suite.passages.languages, ranks.languages)
+    return bias.language_shares(ranks.top[:, :top_k], passage_language, len(ranks.languages))
 
 
 def _score_setting(
@@ -106,7 +125,9 @@ def _metric_columns(sorted_ranks: np.ndarray) -> dict[str, np.ndarray]:
         "mAP_20": ranking.average_precision(sorted_ranks, 20),
         "R_1": ranking.recall(sorted_ranks, 1),
         "R_10": ranking.recall(sorted_ranks, 10),
+        "R_100": ranking.recall(sorted_ranks, 100),
         "MRR": ranking.reciprocal_rank(sorted_ranks),
+        "MRR_10": ranking.reciprocal_rank(sorted_ranks, 10),
         "nDCG_10": ranking.ndcg(sorted_ranks, 10),
     }
 
@@ -118,10 +139,18 @@ def _bias_columns(
     if shares is None:
         return {name: np.full(len(rows), np.nan) for name in BIAS_METRICS}
     distance = bias.rank_distance(sorted_ranks)
-    known = {lang: i for i, lang in enumerate(ranks.languages)}
-    own = np.array([known.get(suite.queries.languages[i], -1) for i in rows], dtype=np.int64)
-    same = np.where(own >= 0, shares[rows, np.maximum(own, 0)], np.nan)
+    own = _codes(suite.queries.languages, ranks.languages)
+    passage_language = _codes(suite.passages.languages, ranks.languages)
+    rank = 1 + ranks.ahead.sum(1)
+    top_relevant = bias.relevant_in_top(ranks.query, ranks.passage, ranks.top)
+    asked = [meaning or f"{row}" for row, meaning in enumerate(suite.queries.meaning_ids)]  # unknown: a question of its own
+    _, meaning = np.unique(np.array(asked, dtype=str), return_inverse=True)
+    each_query = {
+        "same_language_share": np.where(own >= 0, shares[np.arange(len(own)), np.maximum(own, 0)], np.nan),
+        "language_preference": bias.language_preference(ranks.query, rank, passage_language[ranks.passage], own),
+        "list_overlap": bias.list_overlap(ranks.top[:, :LIST_DEPTH], meaning),
+        "peer_nonrelevant_100": bias.peer_nonrelevant(passage_language[ranks.top], top_relevant, k=PEER_DEPTH),
+    }
     return {
-        "rank_distance": distance, "rank_distance_share": distance / ranks.pool_sizes.sum(),
-        "max_rank": bias.max_rank(sorted_ranks), "same_language_share": same,
-    }  # fmt: skip
+        "rank_distance": distance, "rank_distance_share": distance / ranks.pool_sizes.sum(), "max_rank": bias.max_rank(sorted_ranks),
+    } | {name: values[rows] for name, values in each_query.items()}  # fmt: skip
