@@ -91,6 +91,9 @@ class DataConfig:
     suites: str | None = setting(
         None, "folder or URI under which evaluation suites lie; not needed for the built-in ones"
     )
+    suite_passages: str | None = setting(
+        None, "where the passages of MIRACL or Mr. TyDi lie if not with their topics: folder, URI or hf://datasets/NAME"
+    )
     languages: tuple[str, ...] = setting((), "train on these languages only (ISO 639-1); empty: all of the corpus")
 
 
@@ -251,7 +254,10 @@ class EncodeConfig:
 class EvaluateConfig:
     """What is measured."""
 
-    suites: tuple[str, ...] = setting(("sample",), "suite names or folders; `sample` stands for the five built-in ones")
+    suites: tuple[str, ...] = setting(
+        ("sample",),
+        "suite names, folders or URIs; `sample` stands for the five built-in ones, `miracl/sw+bn` chooses languages",
+    )
     candidate_text: str = setting(
         "sentence",
         "what a LAReQA candidate is: the sentence, or the sentence followed by its paragraph",
@@ -262,6 +268,34 @@ class EvaluateConfig:
     )
     confidence: float = setting(0.95, "coverage of the intervals", low=0.5, high=0.999)
     top_k: int = setting(10, "depth of the language histogram", low=1, high=1000)
+    margin: float = setting(
+        0.01,
+        "two arms whose difference lies within this in a metric between 0 and 1 are called equivalent",
+        low=0.0,
+        high=1.0,
+    )
+    baselines: tuple[str, ...] = setting(
+        ("mean_offset", "top_component", "csls", "bm25"),
+        "what costs nothing, beside every model",
+        choices=("mean_offset", "top_component", "csls", "bm25"),
+    )
+    geometry: bool = setting(True, "measure how embeddings lie in space (diagnostics, never targets)")
+    perturbations: tuple[str, ...] = setting(
+        (), "changes of the queries that keep their meaning; each is measured against the clean suite"
+    )
+    lexicon: str | None = setting(
+        None,
+        "word translations for the perturbation code_switching: a file of JSON lines, or `corpus` to derive them from data.corpus",
+    )
+    distractors: tuple[int, ...] = setting(
+        (),
+        "passages per language, relevant to nothing, added to every suite from the request's other suites; each number is measured",
+        low=1,
+        high=10**9,
+    )
+    seen_languages: tuple[str, ...] = setting(
+        (), "languages of the training data, to tell seen from unseen; empty: those of data.corpus in a job that trains"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,9 +73,11 @@ def _checked(where: str, value: Any, hint: Any, meta: Mapping[str, Any]) -> Any:
     low, high, choices = meta["low"], meta["high"], meta["choices"]
     if value is None:
         return None
-    if choices is not None and value not in choices:
-        raise RequestError(f"{where}={value!r}{nearest(str(value), choices)} (allowed: {', '.join(choices)})")
-    if low is not None and not all(low <= v <= high for v in (value if isinstance(value, tuple) else (value,))):
+    items = value if isinstance(value, tuple) else (value,)
+    for item in items if choices is not None else ():
+        if item not in choices:
+            raise RequestError(f"{where}={item!r}{nearest(str(item), choices)} (allowed: {', '.join(choices)})")
+    if low is not None and not all(low <= v <= high for v in items):
         raise RequestError(f"{where}={value} is outside [{low}, {high}]: {meta['meaning']}")
     return value
 

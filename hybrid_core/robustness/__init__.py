@@ -1,0 +1,1 @@
+"""What retrieval keeps when queries are written badly, pools grow and languages were never trained on."""

@@ -1,0 +1,182 @@
+"""Larger pools: passages that are relevant to no query, added language by language.
+
+How many passages compete decides how high a score can be. A suite with 1,000 and the same suite with 10,000 distractors
+are nested (the smaller pool is a part of the larger), so what changes between them is their number and not the draw.
+The suite's own passages keep their rows and the distractors follow them in the order in which they are drawn: vectors
+of a large pool, cut, are the vectors of a small one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hybrid_core.data.corpus import Corpus
+from hybrid_core.data.prepare import normalised
+from hybrid_core.data.readers import sentences
+from hybrid_core.data.suites import Suite, Texts
+from hybrid_core.errors import RequestError
+from hybrid_core.permutation import derive_key, mix
+
+PREFIX = "~d-"
+"""Ids of distractors begin with this; they continue with language and a hash of the text, so that they are stable."""
+_SHORTEST_SENTENCE = 30  # characters; shorter sentences are shared by chance
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    id: str
+    key: int
+    row: int
+
+
+def with_distractors(
+    suite: Suite,
+    extra: Texts,
+    *,
+    count: int | None = None,
+    share: float | None = None,
+    seed: int,
+    languages: Sequence[str] = (),
+) -> Suite:
+    """The suite with more passages, none of which is relevant to a query.
+
+    Left out of `extra`: texts that equal a passage of the suite in their language or hold one of its sentences of 30
+    characters or more (letters and digits compared, case folded); texts with the meaning id of such a text (their
+    translations) or of a query or passage of the suite; and repetitions.
+    What is in the pool depends on the seed and the texts, not on the order of `extra`.
+
+    Args:
+        suite: the clean suite; its queries and judgements are kept.
+        extra: where distractors come from: `passages_of` other suites or `corpus_passages`.
+        count: distractors per language.
+        share: distractors per language as a multiple of the language's own passages; instead of `count`.
+        seed: which ones are drawn.
+        languages: languages that get distractors; all of the suite's if empty.
+
+    Raises:
+        RequestError: neither or both of count and share, one that is not positive, a language that the suite does not
+            have, or too few usable texts in some languages (how many there are).
+    """
+    wanted = _wanted(suite, count, share, languages)
+    candidates = _candidates(suite, extra, seed)
+    short = {lang: len(candidates[lang]) for lang in wanted if len(candidates[lang]) < wanted[lang]}
+    if short:
+        what = ", ".join(f"{lang} {n:,} of {wanted[lang]:,}" for lang, n in sorted(short.items()))
+        raise RequestError(
+            f"suite {suite.name!r}: too few texts to draw distractors from ({what}); ask for fewer, name the languages that "
+            "have enough, or add a source (texts and meaning ids that the suite has itself are left out)"
+        )
+    drawn = [(n, lang, c) for lang in wanted for n, c in enumerate(candidates[lang][: wanted[lang]])]
+    passages = _appended(suite.passages, extra, [c for _, _, c in sorted(drawn, key=lambda d: d[:2])])
+    return replace(suite, name=f"{suite.name}~distractors_{_label(count, share)}", passages=passages)
+
+
+def available(suite: Suite, extra: Texts) -> dict[str, int]:
+    """How many distractors each language of a suite can get from these texts."""
+    return {lang: len(candidates) for lang, candidates in _candidates(suite, extra, 0).items()}
+
+
+def passages_of(suites: Iterable[Suite]) -> Texts:
+    """The passages of several suites as one source of distractors."""
+    found = Texts()
+    for suite in suites:
+        p = suite.passages
+        for row in range(len(p)):
+            meaning = f"{suite.name}/{p.meaning_ids[row]}" if p.meaning_ids[row] else ""
+            found.add(f"{suite.name}/{p.ids[row]}", p.languages[row], p.texts[row], meaning)
+    return found
+
+
+def corpus_passages(corpus: Corpus) -> Texts:
+    """The passages of a training corpus as a source of distractors, in the languages it was opened with."""
+    found = Texts()
+    for language in corpus.languages:
+        first, end = corpus.rows_of(language)
+        part = corpus.table.slice(first, end - first)
+        columns = (part.column("meaning_id").to_pylist(), part.column("passage").to_pylist())
+        for meaning, text in zip(*columns, strict=True):
+            found.add(f"{language}-{meaning}", language, text, meaning)
+    return found
+
+
+def _wanted(suite: Suite, count: int | None, share: float | None, languages: Sequence[str]) -> dict[str, int]:
+    """Distractors per language."""
+    if (count is None) == (share is None):
+        raise RequestError("distractors: give either a count per language or a share of the language's own passages")
+    if (count if count is not None else share or 0) <= 0:
+        raise RequestError(f"distractors: {count if count is not None else share} is not above 0")
+    own = Counter(suite.passages.languages)
+    for language in languages:
+        if language not in own:
+            raise RequestError(
+                f"distractors: suite {suite.name!r} has no passages in {language!r}; it has {', '.join(sorted(own))}"
+            )
+    chosen = sorted(set(languages or own))
+    return {lang: count if count is not None else max(1, round((share or 0) * own[lang])) for lang in chosen}
+
+
+def _candidates(suite: Suite, extra: Texts, seed: int) -> dict[str, list[_Candidate]]:
+    """Usable texts of each language of the suite, in the order in which they are drawn."""
+    normal = [normalised(text) for text in extra.texts]
+    held = _held(suite)
+    overlaps = [
+        any((lang, part) in held for part in (whole, *_long_sentences(text)))
+        for lang, whole, text in zip(extra.languages, normal, extra.texts, strict=True)
+    ]
+    # Translations of what the suite has are relevant as well, and only their meaning id tells.
+    barred = {m for m, is_held in zip(extra.meaning_ids, overlaps, strict=True) if is_held}
+    barred = (barred | {*suite.queries.meaning_ids, *suite.passages.meaning_ids}) - {""}
+    rows: dict[tuple[str, str], int] = {}
+    for row in range(len(extra)):
+        if not (overlaps[row] or extra.meaning_ids[row] in barred or not normal[row]):
+            text = extra.languages[row], normal[row]
+            if text not in rows or extra.texts[row] < extra.texts[rows[text]]:  # of equal ones the same in any order
+                rows[text] = row
+    found: dict[str, list[_Candidate]] = {lang: [] for lang in suite.languages}
+    for (lang, whole), row in rows.items():
+        if lang in found:
+            key = derive_key("distractor", lang, whole)
+            found[lang].append(_Candidate(f"{PREFIX}{lang}-{key:016x}", key, row))
+    return {lang: _in_drawing_order(candidates, seed) for lang, candidates in found.items()}
+
+
+def _held(suite: Suite) -> set[tuple[str, str]]:
+    """(language, normalised text) of the suite's passages and of their longer sentences."""
+    p = suite.passages
+    pairs = [(lang, text) for texts in (p.texts, p.sentences) for lang, text in zip(p.languages, texts, strict=True)]
+    return {(lang, part) for lang, text in pairs for part in (normalised(text), *_long_sentences(text))}
+
+
+def _in_drawing_order(candidates: list[_Candidate], seed: int) -> list[_Candidate]:
+    salt = np.uint64(derive_key(seed, "distractors"))
+    keys = mix(np.array([c.key for c in candidates], dtype=np.uint64) ^ salt)
+    return [candidates[i] for i in np.argsort(keys, kind="stable")]
+
+
+def _long_sentences(text: str) -> list[str]:
+    parts = (normalised(text[start:end]) for start, end in sentences(text))
+    return [part for part in parts if len(part) >= _SHORTEST_SENTENCE]
+
+
+def _appended(passages: Texts, extra: Texts, drawn: Sequence[_Candidate]) -> Texts:
+    """The passages followed by distractors. Every distractor has a meaning of its own: none is a translation of another."""
+    columns = (
+        passages.ids,
+        passages.languages,
+        passages.texts,
+        passages.meaning_ids,
+        passages.domains,
+        passages.sentences,
+    )
+    together = Texts(*(list(column) for column in columns))
+    for c in drawn:
+        together.add(c.id, extra.languages[c.row], extra.texts[c.row], c.id)
+    return together
+
+
+def _label(count: int | None, share: float | None) -> str:
+    return str(count) if count is not None else f"x{share:g}"

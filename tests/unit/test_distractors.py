@@ -1,0 +1,139 @@
+"""Larger pools: nested, without anything that could be relevant, the suite's own rows untouched."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hybrid_core.data.corpus import Corpus
+from hybrid_core.data.suites import Suite, Texts, load_suites
+from hybrid_core.errors import RequestError
+from hybrid_core.evaluate import evaluate
+from hybrid_core.robustness.distractors import PREFIX, available, corpus_passages, passages_of, with_distractors
+
+
+def a_suite() -> Suite:
+    queries, passages = Texts(), Texts()
+    for lang in ("de", "en"):
+        for n in range(4):
+            queries.add(f"{lang}-{n}", lang, f"question {n} {lang}", f"m{n}")
+            passages.add(f"{lang}-{n}", lang, f"Passage {n} in {lang}, of its own and of some length.", f"m{n}")
+    relevant = [np.array([n % 4, n % 4 + 4]) for n in range(8)]
+    return Suite("small", queries, passages, relevant, ("mono", "cross", "multi"), "CC0", "here")
+
+
+def texts(number: int, languages: tuple[str, ...] = ("de", "en")) -> Texts:
+    found = Texts()
+    for n in range(number):
+        for lang in languages:
+            found.add(f"x{n}", lang, f"Something else {n} in {lang}.", f"other{n}")
+    return found
+
+
+def test_distractors_follow_the_suites_own_passages_and_are_relevant_to_nothing() -> None:
+    suite = a_suite()
+    larger = with_distractors(suite, texts(9), count=5, seed=0)
+    assert larger.name == "small~distractors_5"
+    assert larger.queries is suite.queries and larger.relevant is suite.relevant
+    for column in ("ids", "languages", "texts", "meaning_ids", "domains", "sentences"):
+        assert getattr(larger.passages, column)[:8] == getattr(suite.passages, column)
+    added = larger.passages.ids[8:]
+    assert len(added) == 10 and all(id.startswith(PREFIX) for id in added)
+    assert len(set(larger.passages.ids)) == len(larger.passages.ids)
+    assert larger.passages.meaning_ids[8:] == added
+    assert Counter(larger.passages.languages[8:]) == {"de": 5, "en": 5}
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 5), st.randoms())
+def test_pools_are_nested_and_do_not_depend_on_the_order_of_the_source(
+    a: int, b: int, seed: int, random: Random
+) -> None:
+    extra = texts(20)
+    order = list(range(len(extra)))
+    random.shuffle(order)
+    shuffled = Texts()
+    for i in order:
+        shuffled.add(extra.ids[i], extra.languages[i], extra.texts[i], extra.meaning_ids[i])
+    small, large = sorted((a, b))
+    smaller = with_distractors(a_suite(), extra, count=small, seed=seed).passages
+    larger = with_distractors(a_suite(), shuffled, count=large, seed=seed).passages
+    assert larger.ids[: len(smaller)] == smaller.ids and larger.texts[: len(smaller)] == smaller.texts
+
+
+def test_another_seed_draws_others() -> None:
+    pools = [set(with_distractors(a_suite(), texts(40), count=5, seed=s).passages.ids) for s in (1, 2)]
+    assert pools[0] != pools[1]
+
+
+def test_what_could_be_relevant_is_left_out_and_so_are_repetitions() -> None:
+    extra = Texts()
+    extra.add("equal", "de", "PASSAGE 1 in de of its own, and of some length!")
+    extra.add(
+        "holds it", "de", "It begins otherwise here, does it not. Passage 2 in de, of its own and of some length."
+    )
+    extra.add("same meaning", "de", "Written in another way altogether.", "m3")
+    extra.add("holds it", "fr", "Passage 2 in fr.", "p")
+    extra.add("holds it", "de", "Passage 0 in de, of its own and of some length. And more.", "q")
+    extra.add("its translation", "en", "Nothing tells but the meaning id.", "q")
+    extra.add("new", "de", "A new text.", "m9")
+    extra.add("again", "de", "a new TEXT", "m10")
+    extra.add("signs", "de", "...")
+    extra.add("another language", "fr", "Un autre texte.")
+    extra.add("equal but of another language", "en", "Passage 1 in de, of its own and of some length.")
+    assert available(a_suite(), extra) == {"de": 1, "en": 1}
+    larger = with_distractors(a_suite(), extra, count=1, seed=0)
+    assert larger.passages.texts[8:] == ["A new text.", "Passage 1 in de, of its own and of some length."]
+
+
+def test_a_share_counts_in_passages_of_the_language() -> None:
+    larger = with_distractors(a_suite(), texts(20), share=2.5, seed=0, languages=["en"])
+    assert larger.name == "small~distractors_x2.5"
+    assert Counter(larger.passages.languages[8:]) == {"en": 10}
+
+
+def test_pools_grow_twice_without_a_clash() -> None:
+    once = with_distractors(a_suite(), texts(5), count=5, seed=0)
+    assert available(once, texts(7)) == {"de": 2, "en": 2}
+    twice = with_distractors(once, texts(7), count=2, seed=0)
+    assert len(set(twice.passages.ids)) == len(twice.passages) == 8 + 10 + 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [({"count": 4}, "too few texts .*de 3 of 4, en 3 of 4"), ({"count": 0}, "0 is not above 0"), ({"share": -1.0}, "not above 0"),
+     ({}, "either a count"), ({"count": 1, "share": 1.0}, "either a count"), ({"count": 1, "languages": ["fr"]}, "no passages in 'fr'")],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_refused(asked: dict[str, object], message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        with_distractors(a_suite(), texts(3), seed=0, **asked)  # type: ignore[arg-type]
+
+
+def test_other_suites_and_training_corpora_are_sources(corpus: Corpus) -> None:
+    home, other = load_suites(["sample_finance", "sample_law"], None, "passage")
+    found = available(home, passages_of([other]))
+    assert found == Counter(other.passages.languages)
+    assert set(available(home, passages_of([home])).values()) == {0}
+    passages = corpus_passages(corpus)
+    assert len(passages) == 48 * len(corpus.languages)
+    assert available(replace(a_suite(), name="x"), passages) == {"de": 48, "en": 48}
+
+
+def test_a_larger_pool_never_raises_a_score_and_vectors_are_reused() -> None:
+    rng = np.random.default_rng(0)
+    suite = a_suite()
+    vectors = rng.standard_normal((8 + 40, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    queries = vectors[:8] + 0.3 * rng.standard_normal((8, 6)).astype(np.float32)
+    scores = []
+    for count in (0, 5, 20):
+        pool = with_distractors(suite, texts(20), count=count, seed=0) if count else suite
+        table = evaluate(pool, queries, vectors[: len(pool.passages)]).per_query
+        scores.append(table["mAP"].to_numpy())
+    assert (scores[0] >= scores[1]).all() and (scores[1] >= scores[2]).all() and scores[0].sum() > scores[2].sum()

@@ -1,0 +1,165 @@
+"""Costs of perturbations and gaps between seen and unseen languages: hand-made numbers, and a whole small evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from hybrid_core.comparison import find
+from hybrid_core.data.suites import Suite, load_suites
+from hybrid_core.errors import RequestError
+from hybrid_core.evaluate import Evaluation, evaluate
+from hybrid_core.robustness.effects import perturbation_effects
+from hybrid_core.robustness.perturbations import perturbed
+from hybrid_core.robustness.unseen import GAP, language_groups, seen_and_unseen, unseen_effects
+from hybrid_core.stats import ClusterBootstrap, cell_means, sums
+
+SAMPLING: dict[str, Any] = {"samples": 200, "confidence": 0.9, "seed": 3}
+Cells = Mapping[tuple[str, str, str], list[float]]
+"""(setting, query language, pool language) -> score of every question."""
+
+
+def an_evaluation(cells: Cells, *, domains: tuple[str, ...] = ("any",), only: int | None = None) -> Evaluation:
+    rows = [
+        (setting, f"{q}-{i}", f"m{i}", domains[i % len(domains)], q, p, value)
+        for (setting, q, p), values in cells.items()
+        for i, value in enumerate(values[:only])
+    ]
+    names = ("setting", "query_id", "meaning_id", "domain", "query_language", "passage_language")
+    columns = {name: pa.array([row[i] for row in rows]).dictionary_encode() for i, name in enumerate(names)}
+    return Evaluation("home", "passage", pa.table(columns | {"mAP": [float(row[-1]) for row in rows]}), {}, {})
+
+
+MONO: Cells = {("mono", "de", "de"): [1.0, 0.5, 0.5, 0.0], ("mono", "hi", "hi"): [0.5, 0.5, 0.0, 0.0]}
+WORSE: Cells = {("mono", "de", "de"): [0.5, 0.5, 0.5, 0.0], ("mono", "hi", "hi"): [0.5, 0.5, 0.0, 0.0]}
+
+
+def a_random_evaluation(suite: Suite, seed: int = 0) -> Evaluation:
+    rng = np.random.default_rng(seed)
+    meaning = {m: i for i, m in enumerate(dict.fromkeys(suite.queries.meaning_ids))}
+    centres = np.random.default_rng(99).standard_normal((len(meaning), 16))
+
+    def vectors(meanings: list[str], noise: float) -> np.ndarray:
+        x = centres[[meaning[m] for m in meanings]] + noise * rng.standard_normal((len(meanings), 16))
+        return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+    return evaluate(suite, vectors(suite.queries.meaning_ids, 1.0), vectors(suite.passages.meaning_ids, 1.0))
+
+
+def test_the_effect_is_the_variant_minus_the_clean_suite_by_language() -> None:
+    rows = perturbation_effects(an_evaluation(MONO), {"typos": an_evaluation(WORSE)}, arm="base", **SAMPLING)
+    assert [row["language"] for row in rows] == ["", "de", "hi"]
+    whole, german, hindi = rows
+    assert (whole["suite"], whole["perturbation"], whole["setting"], whole["metric"], whole["arm"]) == (
+        "home",
+        "typos",
+        "mono",
+        "mAP",
+        "base",
+    )
+    assert whole["value"] == pytest.approx(0.3125) and whole["difference"] == pytest.approx(-0.0625)
+    assert whole["difference_low"] < whole["difference_high"] == 0
+    assert german["value"] == pytest.approx(0.375) and german["difference"] == pytest.approx(-0.125)
+    assert (hindi["difference"], hindi["difference_low"], hindi["difference_high"]) == (0, 0, 0)
+
+
+def test_differences_are_paired_a_constant_loss_has_no_width() -> None:
+    rng = np.random.default_rng(0)
+    clean = {("mono", "de", "de"): rng.random(30).tolist()}
+    lower = {cell: [v - 0.1 for v in values] for cell, values in clean.items()}
+    row = perturbation_effects(an_evaluation(clean), {"case": an_evaluation(lower)}, **SAMPLING)[0]
+    assert row["difference_low"] == pytest.approx(-0.1) == row["difference_high"]
+    assert row["high"] - row["low"] > 0.05
+
+
+def test_levels_are_those_of_the_bootstrap_of_the_suite() -> None:
+    clean = an_evaluation(MONO)
+    row = perturbation_effects(clean, {"none": clean}, **SAMPLING)[0]
+    data = sums(clean.per_query, "mono", "mAP")
+    expected = ClusterBootstrap(data.clusters, stratum="home", **SAMPLING).estimate(data)
+    assert (row["value"], row["low"], row["high"]) == (expected.value, expected.low, expected.high)
+
+
+def test_effects_by_domain_exist_where_there_are_several() -> None:
+    clean, worse = (an_evaluation(cells, domains=("law", "news")) for cells in (MONO, WORSE))
+    rows = perturbation_effects(clean, {"typos": worse}, **SAMPLING)
+    assert [(r["language"], r["domain"]) for r in rows] == [("", ""), ("", "law"), ("", "news"), ("de", ""), ("hi", "")]
+    assert find(rows, domain="law")["difference"] == pytest.approx(-0.125)
+    assert find(rows, domain="news")["difference"] == 0
+
+
+def test_other_queries_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="'typos' of 'home' was scored on other queries"):
+        perturbation_effects(an_evaluation(MONO), {"typos": an_evaluation(MONO, only=3)}, **SAMPLING)
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    worse = an_evaluation(WORSE)
+    turned = replace(worse, per_query=worse.per_query.take(list(range(len(worse.per_query)))[::-1]))
+    clean = an_evaluation(MONO)
+    assert perturbation_effects(clean, {"a": worse}, **SAMPLING) == perturbation_effects(
+        clean, {"a": turned}, **SAMPLING
+    )
+
+
+def test_a_real_suite_gives_rows_by_setting_perturbation_and_language() -> None:
+    suite = load_suites(["sample_law"], None, "passage")[0]
+    variants = {
+        name: a_random_evaluation(perturbed(suite, name, seed=0), seed) for seed, name in enumerate(("typos", "case"))
+    }
+    rows = perturbation_effects(a_random_evaluation(suite), variants, **SAMPLING)
+    assert len(rows) == 3 * 2 * (1 + 6)
+    assert all(r["low"] <= r["value"] <= r["high"] for r in rows)
+    assert {r["difference"] for r in rows if r["perturbation"] == "typos"} == {0.0}, (
+        "drawn with the seed of the clean one"
+    )
+
+
+def test_cells_fall_into_groups_by_the_languages_seen_in_training() -> None:
+    suite = load_suites(["sample_law"], None, "passage")[0]
+    groups = language_groups(suite, ["en", "es", "da"])
+    assert groups["mono"]["seen"] == [("en", "en"), ("es", "es")]
+    assert groups["multi"]["unseen"] == [("ar", "*"), ("hi", "*"), ("ru", "*"), ("zh", "*")]
+    assert {g: len(c) for g, c in groups["cross"].items()} == {
+        "seen-seen": 2, "seen-unseen": 8, "unseen-seen": 8, "unseen-unseen": 12,
+    }  # fmt: skip
+    assert ("es", "ru") in groups["cross"]["seen-unseen"]
+    assert set(language_groups(suite, [])["cross"]) == {"unseen-unseen"}
+    with pytest.raises(RequestError, match="'xx'"):
+        language_groups(suite, ["xx"])
+
+
+def test_groups_of_scores_are_the_groups_of_the_suite_and_average_its_cells() -> None:
+    suite = load_suites(["sample_law"], None, "passage")[0]
+    table = a_random_evaluation(suite).per_query
+    for setting, groups in language_groups(suite, ["en", "hi"]).items():
+        found = seen_and_unseen(table, setting, "mAP", ["en", "hi"])
+        means = cell_means(sums(table, setting, "mAP"))
+        assert {group: sorted(data.cells) for group, data in found.items()} == groups
+        for group, data in found.items():
+            value, _ = ClusterBootstrap(data.clusters, stratum="s", **SAMPLING).replicates(data)
+            assert value == pytest.approx(np.mean([means[cell] for cell in groups[group]]))
+
+
+def test_gaps_and_differences_of_arms_by_group() -> None:
+    better: Cells = {("mono", "de", "de"): [1.0, 1.0, 1.0, 0.0], ("mono", "hi", "hi"): [0.5, 0.5, 0.0, 0.5]}
+    rows = unseen_effects({"base": an_evaluation(MONO), "tuned": an_evaluation(better)}, ["de"], **SAMPLING)
+    values = {(r["group"], r["arm"], r["reference"]): r["value"] for r in rows}
+    assert values == pytest.approx({
+        ("seen", "base", ""): 0.5, ("unseen", "base", ""): 0.25, (GAP, "base", ""): 0.25,
+        ("seen", "tuned", ""): 0.75, ("unseen", "tuned", ""): 0.375, (GAP, "tuned", ""): 0.375,
+        ("seen", "tuned", "base"): 0.25, ("unseen", "tuned", "base"): 0.125, (GAP, "tuned", "base"): 0.125,
+    })  # fmt: skip
+    assert all(r["low"] <= r["value"] <= r["high"] and r["suite"] == "home" and r["setting"] == "mono" for r in rows)
+
+
+def test_an_arm_without_a_setting_takes_no_part_in_it() -> None:
+    both: Cells = {**MONO, ("cross", "de", "hi"): [1.0, 0.0], ("cross", "hi", "de"): [0.0, 1.0]}
+    rows = unseen_effects({"bm25": an_evaluation(MONO), "base": an_evaluation(both)}, ["de"], **SAMPLING)
+    assert {(r["setting"], r["arm"]) for r in rows} == {("mono", "bm25"), ("mono", "base"), ("cross", "base")}
+    assert {r["group"] for r in rows if r["setting"] == "cross"} == {"seen-unseen", "unseen-seen"}
