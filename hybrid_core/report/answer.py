@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hybrid_core.report.arms import models_only
+from hybrid_core.report.free import free_statements
 from hybrid_core.report.lookup import (
     Comparison,
     baseline,
@@ -21,8 +23,11 @@ from hybrid_core.report.statements import shift_direction
 from hybrid_core.report.style import (
     SETTING_TITLES,
     arm_phrase,
+    capital,
     decimals_for,
     interval_points,
+    listed,
+    opening,
     percent,
     points,
     signed_interval,
@@ -33,7 +38,14 @@ from hybrid_core.stats import Estimate
 
 
 def short_answer(comparison: Comparison) -> list[str]:
-    """Three to five sentences: each reference in turn, language bias, domain shift; levels if there is only one arm."""
+    """Three to five sentences: each reference in turn, language bias, domain shift; levels if there is only one model.
+
+    After them, for each trained arm, whether it beats what costs nothing.
+    """
+    return _about_models(models_only(comparison)) + free_statements(comparison)
+
+
+def _about_models(comparison: Comparison) -> list[str]:
     if len(comparison["arms"]) == 1:
         return _levels_in_short(comparison)
     arm, references = _focus(comparison)
@@ -60,12 +72,12 @@ def _against(comparison: Comparison, arm: str, reference: str) -> str:
         estimate = difference(comparison, suite, setting, "mAP", arm, reference)
         if estimate is not None:
             parts[_direction(estimate)].append(f"{SETTING_TITLES[setting].lower()} {_numbers(estimate)}")
-    clauses = [f"{word} in {_listed(parts[word])}" for word in ("higher", "lower") if parts[word]]
+    clauses = [f"{word} in {listed(parts[word])}" for word in ("higher", "lower") if parts[word]]
     if parts["undecided"]:
-        clauses.append(f"no difference can be claimed in {_listed(parts['undecided'])}")
+        clauses.append(f"no difference can be claimed in {listed(parts['undecided'])}")
     where = f"mAP points on {suite_title(suite)} (mono-, cross- and multilingual retrieval)"
-    opening = f"{_opening(arm_phrase(arm))} against {arm_phrase(reference)}, {where}"
-    return f"{opening}: {'; '.join(clauses)}." if clauses else ""
+    start = f"{opening(arm_phrase(arm))} against {arm_phrase(reference)}, {where}"
+    return f"{start}: {'; '.join(clauses)}." if clauses else ""
 
 
 def _bias(comparison: Comparison, arm: str, references: Sequence[str]) -> str:
@@ -94,7 +106,7 @@ def _rank_distance_clauses(comparison: Comparison, arm: str, references: Sequenc
         estimate = difference(comparison, comparison["in_domain"], "multi", "rank_distance_share", arm, other)
         if estimate is not None:
             found[_direction(estimate)].append(f"{other} {_numbers(estimate)}")
-    return "".join(f"; {words[word]} {_listed(names)}" for word, names in found.items() if names)
+    return "".join(f"; {words[word]} {listed(names)}" for word, names in found.items() if names)
 
 
 def _shift(comparison: Comparison, arm: str, references: Sequence[str]) -> str:
@@ -102,7 +114,7 @@ def _shift(comparison: Comparison, arm: str, references: Sequence[str]) -> str:
     clauses = [f"over {r}: {text}" for r in references if (text := _shift_clause(comparison, arm, r))]
     where = f"Outside the training domain ({outside} suite{'s' if outside > 1 else ''})"
     question = f"does the mAP advantage of {arm_phrase(arm)} grow?"
-    return f"{where}, {question} {_capital('; '.join(clauses))}." if clauses else ""
+    return f"{where}, {question} {capital('; '.join(clauses))}." if clauses else ""
 
 
 def _shift_clause(comparison: Comparison, arm: str, reference: str) -> str:
@@ -119,7 +131,7 @@ def _shift_clause(comparison: Comparison, arm: str, reference: str) -> str:
         "grows": "it grows in", "shrinks": "it shrinks in", "undecided": "undecided in",
         "moves up": "the difference moves towards it in", "moves down": "the difference moves away from it in",
     }  # fmt: skip
-    return ", ".join(f"{words[direction]} {_listed(names)}" for direction, names in found.items())
+    return ", ".join(f"{words[direction]} {listed(names)}" for direction, names in found.items())
 
 
 def _levels_in_short(comparison: Comparison) -> list[str]:
@@ -131,8 +143,8 @@ def _levels_in_short(comparison: Comparison) -> list[str]:
         for s, e in levels.items()
         if e is not None
     ]
-    opening = f"{arm} on {suite_title(suite)}, mAP × 100 with {percent(comparison['confidence'])} intervals"
-    found = [f"{opening}: {_listed(named)} retrieval."] if named else []
+    start = f"{arm} on {suite_title(suite)}, mAP × 100 with {percent(comparison['confidence'])} intervals"
+    found = [f"{start}: {listed(named)} retrieval."] if named else []
     cells = [row for row in comparison["heat_maps"] if row["suite"] == suite and row["value"] == row["value"]]
     if cells:
         low, high = min(cells, key=lambda row: row["value"]), max(cells, key=lambda row: row["value"])
@@ -158,16 +170,3 @@ def _direction(estimate: Estimate) -> str:
 def _numbers(estimate: Estimate) -> str:
     digits = decimals_for(estimate)
     return f"{signed_points(estimate.value, digits)} ({signed_interval(estimate, digits)})"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _opening(phrase: str) -> str:
-    """A phrase at the start of a sentence; names of models and trials keep their spelling."""
-    return _capital(phrase) if phrase.endswith(" batches") else phrase
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from hybrid_core.comparison import Json, find
+from hybrid_core.report.arms import Comparison as Comparison
+from hybrid_core.report.arms import free_baselines, models
 from hybrid_core.stats import Estimate
 
-Comparison = Mapping[str, Any]
-"""What `hybrid_core.comparison.compare` returns, with or without a `run` section."""
 SETTINGS = ("mono", "cross", "multi")
 FEW_QUESTIONS = 200
 
@@ -26,9 +25,9 @@ def top_k(comparison: Comparison) -> int:
 
 
 def was_trained(comparison: Comparison) -> bool:
-    """Whether training took place: several arms, or plans or curves of one."""
+    """Whether training took place: several models, or plans or curves of one."""
     run = run_of(comparison)
-    return len(comparison["arms"]) > 1 or any((run.get("plans") or {}).values()) or bool(run.get("curves"))
+    return len(models(comparison)) > 1 or any((run.get("plans") or {}).values()) or bool(run.get("curves"))
 
 
 def level(comparison: Comparison, suite: str, setting: str, metric: str, arm: str) -> Estimate | None:
@@ -46,6 +45,14 @@ def difference(
 def shift_effect(comparison: Comparison, setting: str, metric: str, arm: str, reference: str) -> Estimate | None:
     """(Arm minus reference) outside the training domain, minus the same inside it; None without shifted suites."""
     return _contrast(comparison["shift_effects"], arm, reference, setting=setting, metric=metric)
+
+
+def shift_of_suite(
+    comparison: Comparison, suite: str, setting: str, metric: str, arm: str, reference: str
+) -> Estimate | None:
+    """The same for one shifted suite; None where the comparison gives no effects by suite."""
+    rows = comparison.get("shift_by_suite") or []
+    return _contrast(rows, arm, reference, suite=suite, setting=setting, metric=metric)
 
 
 def includes_zero(estimate: Estimate) -> bool:
@@ -85,8 +92,20 @@ def uniform_share(comparison: Comparison, suite: str) -> float:
 
 def baseline(comparison: Comparison) -> str:
     """The arm that others are held against: `base`, or the first arm."""
-    arms: list[str] = list(comparison["arms"])
+    arms = models(comparison)
     return "base" if "base" in arms else arms[0]
+
+
+def free_references(comparison: Comparison) -> list[str]:
+    """What costs nothing: the free baselines on the baseline model, and those that need no model."""
+    base = baseline(comparison)
+    return [arm for arm, free in free_baselines(comparison).items() if free.of in (base, "")]
+
+
+def of_all_queries(comparison: Comparison) -> list[Json]:
+    """Rows of perturbations about all queries of a suite, not those of one language or domain."""
+    rows: list[Json] = comparison.get("perturbations") or []
+    return [row for row in rows if not row.get("language") and not row.get("domain")]
 
 
 def policy_of(arm: str) -> str:
@@ -96,7 +115,7 @@ def policy_of(arm: str) -> str:
 
 def contrasts(comparison: Comparison) -> list[tuple[str, str]]:
     """(arm, reference) pairs worth a sentence: hybrid against mono and cross, then every arm against the baseline."""
-    arms, base = list(comparison["arms"]), baseline(comparison)
+    arms, base = models(comparison), baseline(comparison)
     hybrids = [arm for arm in arms if policy_of(arm) == "hybrid" and arm != base]
     between = [
         (arm, reference)
@@ -107,13 +126,21 @@ def contrasts(comparison: Comparison) -> list[tuple[str, str]]:
     return between + [(arm, base) for arm in arms if arm != base]
 
 
+def estimate_of(
+    row: Mapping[str, object], value: str = "value", low: str = "low", high: str = "high"
+) -> Estimate | None:
+    """A row's value and interval under these keys; None where one of them is absent or not a number."""
+    numbers = [row.get(key) for key in (value, low, high)]
+    finite = [float(n) for n in numbers if isinstance(n, int | float) and math.isfinite(n)]
+    return Estimate(*finite) if len(finite) == 3 else None
+
+
 def _estimate(rows: Sequence[Json], **labels: str) -> Estimate | None:
     try:
         row = find(rows, **labels)
     except KeyError:
         return None
-    numbers = [row[key] for key in ("value", "low", "high")]
-    return Estimate(*numbers) if all(n is not None and math.isfinite(n) for n in numbers) else None
+    return estimate_of(row)
 
 
 def _contrast(rows: Sequence[Json], arm: str, reference: str, **labels: str) -> Estimate | None:

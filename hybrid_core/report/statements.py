@@ -1,4 +1,4 @@
-"""From numbers to sentences: what the intervals allow one to say, what they do not, and what no interval covers.
+"""From numbers to sentences: what the intervals allow one to say, and what they do not.
 
 A sentence about a difference ends in a claim only if its interval excludes zero. An interval that includes zero is never
 turned into "the same": it leaves the question open.
@@ -9,19 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hybrid_core.report.lookup import (
-    FEW_QUESTIONS,
     Comparison,
     contrasts,
     difference,
     includes_zero,
     level,
-    run_of,
     settings_in,
     shift_effect,
-    shifted_suites,
     top_k,
     uniform_share,
-    was_trained,
 )
 from hybrid_core.report.style import (
     SETTING_TITLES,
@@ -32,7 +28,6 @@ from hybrid_core.report.style import (
     signed,
     signed_interval,
     signed_points,
-    suite_title,
 )
 from hybrid_core.stats import Estimate
 from hybrid_core.summary import label
@@ -118,29 +113,6 @@ def shift_direction(effect: Estimate, inside: Estimate) -> str:
     return "moves up" if effect.value > 0 else "moves down"
 
 
-def caveats(comparison: Comparison) -> list[str]:
-    """What no interval on the page covers, as far as it follows from the comparison and its `run` section."""
-    run, suites = run_of(comparison), list(comparison["suites"])
-    found = [_randomness(comparison)] + [
-        text for text in (_few_questions(comparison), _many_intervals(comparison)) if text
-    ]
-    if "e5" in str(run.get("model", "")).lower():
-        found.append(
-            "multilingual-e5 was trained by its authors on similar data (labelled question-passage pairs, SQuAD among them): "
-            "levels may flatter it, and base is no untrained starting point."
-        )
-    if (run.get("corpus") or {}).get("name") == "sample" or any(suite.startswith("sample_") for suite in suites):
-        found.append(
-            "The parallel sample corpus is small and simple: it shows that the method runs, not how large its effect is on real texts."
-        )
-    if shifted_suites(comparison):
-        found.append(
-            "Suites differ in difficulty as well as in domain: compare arms within a suite, not levels between suites. "
-            "The intervals hold for these suites; other domains were not sampled."
-        )
-    return found
-
-
 def _difference(where: str, estimate: Estimate, arm: str, reference: str, unit: str, comparison: Comparison) -> str:
     """Higher, lower, or undecided, with the interval."""
     digits = decimals_for(estimate)
@@ -191,38 +163,3 @@ def _shift(
         return f"{where}: the advantage {direction} by {size} outside the training domain {interval}."
     moves = f"moves {'towards' if effect.value > 0 else 'away from'} {first}"
     return f"{where}: the difference {moves} by {size} outside the training domain {interval}."
-
-
-def _randomness(comparison: Comparison) -> str:
-    if not was_trained(comparison):
-        return "The intervals cover the choice of questions, nothing else."
-    run = run_of(comparison)
-    seeds = len(run.get("seeds") or ())
-    seed = f" ({run['seed']})" if "seed" in run else ""
-    opening = f"Means over {seeds} seeds" if seeds > 1 else f"One seed{seed}"
-    return (
-        f"{opening}: the intervals cover the choice of questions, not the randomness of training. "
-        "Another seed may move a difference further."
-    )
-
-
-def _few_questions(comparison: Comparison) -> str:
-    counts = {suite: n for suite, n in comparison["questions"].items() if n < FEW_QUESTIONS}
-    if not counts:
-        return ""
-    named = ", ".join(f"{suite_title(suite)} {n}" for suite, n in counts.items())
-    return (
-        f"Few questions ({named}; fewer than {FEW_QUESTIONS} each): intervals are wide, "
-        "small differences cannot be seen, and the ends are rough."
-    )
-
-
-def _many_intervals(comparison: Comparison) -> str:
-    shown = len(retrieval_statements(comparison)) + len(bias_statements(comparison)) + len(shift_statements(comparison))
-    if shown < 2:
-        return ""
-    missed = 1 - comparison["confidence"]
-    return (
-        f"Several comparisons at once: about {percent(round(missed, 6))} of such intervals miss the true value by chance. "
-        f"This page draws conclusions from {shown}, so expect about {max(1, round(shown * missed))} to miss; none is corrected for that."
-    )

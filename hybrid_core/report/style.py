@@ -43,6 +43,21 @@ def arm_phrase(arm: str) -> str:
     return f"{arm} batches" if policy_of(arm) in _BATCH_POLICIES else arm
 
 
+def opening(phrase: str) -> str:
+    """A phrase at the start of a sentence; names of models and trials keep their spelling."""
+    return capital(phrase) if phrase.endswith(" batches") else phrase
+
+
+def capital(text: str) -> str:
+    """The text with a capital at its start."""
+    return text[:1].upper() + text[1:]
+
+
+def listed(parts: Sequence[str]) -> str:
+    """a, b and c."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
 def suite_title(suite: str) -> str:
     """A suite's name for people."""
     return _SUITE_TITLES.get(suite, suite.removeprefix("sample_").replace("_", " "))

@@ -1,12 +1,14 @@
-"""The tables of a report as plain values: what a cell says, whether it is bold. HTML and Markdown only lay them out."""
+"""The tables about levels, differences and seeds. Letters and bold type say which differences hold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hybrid_core.comparison import Json
+from hybrid_core.report.arms import models, models_only
+from hybrid_core.report.cells import EMPTY, IN_RANKS, Block, Cell, Row, difference_cell, level_cell
+from hybrid_core.report.letters import letters
 from hybrid_core.report.lookup import (
     Comparison,
     baseline,
@@ -20,45 +22,13 @@ from hybrid_core.report.lookup import (
     shifted_suites,
     uniform_share,
 )
-from hybrid_core.report.style import (
-    SETTING_TITLES,
-    decimals_for,
-    interval_points,
-    points,
-    signed_interval,
-    signed_points,
-    suite_title,
-)
+from hybrid_core.report.style import SETTING_TITLES, points, suite_title
 from hybrid_core.summary import label, metrics_of
 
 COLUMNS = (
     ("mono", "mAP"), ("cross", "mAP"), ("multi", "mAP"), ("mono", "R_1"), ("cross", "R_1"), ("multi", "R_10"),
     ("multi", "rank_distance_share"), ("multi", "same_language_share"),
 )  # fmt: skip
-_IN_RANKS = ("rank_distance", "max_rank")
-"""Metrics counted in ranks; all others lie between 0 and 1 and are shown x 100."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number with its interval as text; an empty interval where there is none."""
-
-    value: str
-    interval: str = ""
-    strong: bool = False
-    """Best arm and different from the baseline by its interval; in tables of differences: the interval excludes zero."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Rows of one suite, or of the mean of the shifted ones."""
-
-    title: str
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    """(Row label, cells in the order of the columns)."""
-
-
-EMPTY = Cell("–")
 
 
 def main_columns(comparison: Comparison) -> list[tuple[str, str]]:
@@ -68,7 +38,8 @@ def main_columns(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def main_table(comparison: Comparison) -> list[Block]:
-    """Levels x 100 of every arm: training domain first, then each shifted suite, then their mean (which has no interval)."""
+    """Levels x 100 of every model: training domain first, then each shifted suite, then their mean (which has no interval)."""
+    comparison = models_only(comparison)
     columns, shifted = main_columns(comparison), shifted_suites(comparison)
     inside = comparison["in_domain"]
     title = suite_title(inside) + (" (training domain)" if shifted else "")
@@ -81,17 +52,18 @@ def main_table(comparison: Comparison) -> list[Block]:
 
 def _suite_block(comparison: Comparison, suite: str, title: str, columns: Sequence[tuple[str, str]]) -> Block:
     best = {column: best_arm(comparison, suite, *column) for column in columns}
+    known = letters(comparison)
     rows = []
     for arm in comparison["arms"]:
-        cells = []
-        for column in columns:
-            estimate = level(comparison, suite, *column, arm)
-            cells.append(
-                EMPTY
-                if estimate is None
-                else Cell(points(estimate.value), interval_points(estimate), arm == best[column])
+        cells = tuple(
+            level_cell(
+                level(comparison, suite, *column, arm),
+                strong=arm == best[column],
+                marks=known.marks(suite, *column, arm),
             )
-        rows.append((arm, tuple(cells)))
+            for column in columns
+        )
+        rows.append(Row(arm, cells, letter=known.of.get(arm, "")))
     return Block(title, tuple(rows))
 
 
@@ -99,7 +71,7 @@ def _mean_block(comparison: Comparison, columns: Sequence[tuple[str, str]], titl
     rows = []
     for arm in comparison["arms"]:
         means = [shifted_mean(comparison, *column, arm) for column in columns]
-        rows.append((arm, tuple(EMPTY if mean is None else Cell(points(mean)) for mean in means)))
+        rows.append(Row(arm, tuple(EMPTY if mean is None else Cell(points(mean)) for mean in means)))
     return Block(title, tuple(rows))
 
 
@@ -108,7 +80,7 @@ def best_arm(comparison: Comparison, suite: str, setting: str, metric: str) -> s
 
     Best is highest; lowest rank distance; for the same-language share, nearest to the uniform share.
     """
-    levels = {arm: level(comparison, suite, setting, metric, arm) for arm in comparison["arms"]}
+    levels = {arm: level(comparison, suite, setting, metric, arm) for arm in models(comparison)}
     values = {arm: estimate.value for arm, estimate in levels.items() if estimate is not None}
     if not values:
         return None
@@ -132,63 +104,31 @@ def column_label(column: tuple[str, str]) -> str:
     return plain.get(metric) or f"{label(metric)} {setting}"
 
 
-def markdown_table(comparison: Comparison) -> str:
-    """The main table as Markdown: levels x 100 with their intervals, best arm bold where it differs from the baseline."""
-    columns = main_columns(comparison)
-    lines = [
-        "| suite | arm | " + " | ".join(column_label(c) for c in columns) + " |",
-        "|---|---|" + "---:|" * len(columns),
-    ]
-    for block in main_table(comparison):
-        for arm, cells in block.rows:
-            lines.append(
-                f"| {_escaped(block.title)} | {_escaped(arm)} | "
-                + " | ".join(_markdown_cell(cell) for cell in cells)
-                + " |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_cell(cell: Cell) -> str:
-    value = f"**{cell.value}**" if cell.strong else cell.value
-    return f"{value} ({cell.interval})" if cell.interval else value
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
 def difference_table(comparison: Comparison, suite: str) -> Block:
     """Differences x 100 of the contrasts that the sentences speak about; strong where the interval excludes zero."""
-    rows = []
-    for arm, reference in contrasts(comparison):
-        cells = []
-        for column in main_columns(comparison):
-            estimate = difference(comparison, suite, *column, arm, reference)
-            digits = 1 if estimate is None else decimals_for(estimate)
-            cells.append(
-                EMPTY if estimate is None
-                else Cell(signed_points(estimate.value, digits), signed_interval(estimate, digits), estimate.excludes_zero)
-            )  # fmt: skip
-        rows.append((f"{arm} − {reference}", tuple(cells)))
-    return Block(suite_title(suite), tuple(rows))
+    rows = tuple(
+        Row(
+            f"{arm} − {reference}",
+            tuple(
+                difference_cell(difference(comparison, suite, *column, arm, reference))
+                for column in main_columns(comparison)
+            ),
+        )
+        for arm, reference in contrasts(comparison)
+    )
+    return Block(suite_title(suite), rows)
 
 
 def all_metrics_table(comparison: Comparison, suite: str) -> Block:
-    """Every metric of a suite: rows are setting and metric, columns are arms."""
+    """Every metric of a suite: rows are setting and metric, columns are models."""
     rows = []
     for setting in settings_in(comparison, [suite]):
         for metric in metrics_of(setting):
-            estimates = [level(comparison, suite, setting, metric, arm) for arm in comparison["arms"]]
-            factor = 0.01 if metric in _IN_RANKS else 1.0
             cells = tuple(
-                EMPTY
-                if e is None
-                else Cell(points(factor * e.value), f"{points(factor * e.low)}–{points(factor * e.high)}")
-                for e in estimates
+                level_cell(level(comparison, suite, setting, metric, arm), metric) for arm in models(comparison)
             )
-            unit = " (ranks)" if metric in _IN_RANKS else ""
-            rows.append((f"{SETTING_TITLES[setting]}: {label(metric)}{unit}", cells))
+            unit = " (ranks)" if metric in IN_RANKS else ""
+            rows.append(Row(f"{SETTING_TITLES[setting]}: {label(metric)}{unit}", cells))
     return Block(suite_title(suite), tuple(rows))
 
 
@@ -199,7 +139,7 @@ def language_grid(rows: Sequence[Json], comparison: Comparison, suite: str, arm:
     queries = sorted({query for query, _ in chosen})
     return Block(
         arm,
-        tuple((query, tuple(_grid_cell(chosen.get((query, passage))) for passage in passages)) for query in queries),
+        tuple(Row(query, tuple(_grid_cell(chosen.get((query, passage))) for passage in passages)) for query in queries),
     )
 
 

@@ -1,0 +1,95 @@
+"""Levels by language of the query and by domain: a table per suite and measure, an interval as a bar in every cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hybrid_core.comparison import Json
+from hybrid_core.report.arms import Comparison, models
+from hybrid_core.report.cells import IN_RANKS, Block, Cell, Row, Table, bars, difference_cell, level_cell, ungrouped
+from hybrid_core.report.lookup import SETTINGS, estimate_of
+from hybrid_core.report.style import SETTING_TITLES, percent, points
+from hybrid_core.stats import Estimate
+from hybrid_core.summary import label
+
+_NAMES = {"languages": "language", "domains": "domain"}
+
+
+def breakdown_tables(comparison: Comparison, key: str, suite: str) -> list[Table]:
+    """Tables of one suite, in the order mono, cross, multi.
+
+    Args:
+        comparison: result of `compare`.
+        key: "languages" (of the queries) or "domains".
+        suite: which suite.
+    """
+    rows = [row for row in comparison.get(key) or [] if row["suite"] == suite and row["arm"] in models(comparison)]
+    found = []
+    for setting in SETTINGS:
+        for metric in dict.fromkeys(row["metric"] for row in rows if row["setting"] == setting):
+            chosen = [row for row in rows if row["setting"] == setting and row["metric"] == metric]
+            found.append(_table(comparison, chosen, _NAMES[key], setting, metric))
+    return found
+
+
+def perturbation_breakdown(comparison: Comparison, key: str, suite: str) -> list[Table]:
+    """Perturbed minus clean by language of the query or by domain: a table per setting, a block per perturbation."""
+    kind = _NAMES[key]
+    rows = [
+        r for r in comparison.get("perturbations") or [] if r["suite"] == suite and r["metric"] == "mAP" and r.get(kind)
+    ]
+    found = []
+    for setting in SETTINGS:
+        chosen = {(r["perturbation"], r[kind], r["arm"]): r for r in rows if r["setting"] == setting}
+        if chosen:
+            found.append(_perturbed(comparison, chosen, kind, setting))
+    return found
+
+
+def _perturbed(comparison: Comparison, rows: dict[tuple[str, str, str], Json], kind: str, setting: str) -> Table:
+    def cell(perturbation: str, name: str, arm: str) -> Cell:
+        row = rows.get((perturbation, name, arm)) or {}
+        return difference_cell(estimate_of(row, "difference", "difference_low", "difference_high"))
+
+    arms, names = models(comparison), sorted({name for _, name, _ in rows})
+    blocks = tuple(
+        Block(
+            perturbation.replace("_", " "),
+            tuple(Row(n, tuple(cell(perturbation, n, arm) for arm in arms)) for n in names),
+        )
+        for perturbation in dict.fromkeys(name for name, _, _ in rows)
+    )
+    caption = (
+        f"Perturbed queries, {SETTING_TITLES[setting].lower()}: perturbed minus clean, points of mAP; "
+        "grey: the interval includes zero"
+    )
+    return Table(caption, kind, ungrouped(arms), blocks, weak=True, more=True)
+
+
+def _table(comparison: Comparison, rows: Sequence[Json], kind: str, setting: str, metric: str) -> Table:
+    arms = models(comparison)
+    estimates = {(row[kind], row["arm"]): e for row in rows if (e := estimate_of(row)) is not None}
+    names = sorted({row[kind] for row in rows})
+    places = [(name, arm) for name in names for arm in arms]
+    drawn = dict(zip(places, bars([estimates.get(place) for place in places], zero=metric in IN_RANKS), strict=True))
+
+    def cell(name: str, arm: str) -> Cell:
+        plain = level_cell(estimates.get((name, arm)), metric)
+        return Cell(plain.value, plain.interval, bar=drawn[name, arm])
+
+    block = Block("", tuple(Row(name, tuple(cell(name, arm) for arm in arms)) for name in names))
+    what = f"{label(metric)}, ranks" if metric in IN_RANKS else f"{label(metric)} × 100"
+    caption = (
+        f"{SETTING_TITLES[setting]}: {what}, with {percent(comparison['confidence'])} intervals; "
+        f"bars run from {_scale(list(estimates.values()), metric)}"
+    )
+    return Table(caption, kind, ungrouped(arms), (block,))
+
+
+def _scale(estimates: Sequence[Estimate], metric: str) -> str:
+    """Both ends of the scale of the bars, in words."""
+    if not estimates:
+        return "nowhere"
+    factor = 0.01 if metric in IN_RANKS else 1.0
+    low = 0.0 if metric in IN_RANKS else min(e.low for e in estimates)
+    return f"{points(factor * low)} to {points(factor * max(e.high for e in estimates))}"
