@@ -1,159 +1,145 @@
 """Arms against arms, inside the training domain and outside it, with intervals: the numbers behind a report.
 
 `compare` turns evaluations into one JSON-able mapping; `hybrid_core.report` draws it, MLflow stores it. All differences
-are paired (same questions, same resamples). Suites are independent strata.
+are paired (same questions, same resamples). Suites are independent strata, training seeds a level of their own.
+
+    scored       all arms on one suite: levels and their replicates
+    contrasts    which arms are compared; differences, tests, shift effects
+    breakdown    languages, domains, worst cases, rank distances
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from hybrid_core.breakdown import breakdown_rows, rank_distance_rows
 from hybrid_core.config import EvaluateConfig
+from hybrid_core.contrasts import Free, Rules, contrasts, difference_rows, numbers, shift_rows
 from hybrid_core.evaluate import BIAS_METRICS, METRICS, Evaluation
-from hybrid_core.stats import ClusterBootstrap, Estimate, interval, sums
-from hybrid_core.summary import heat_map, metrics_of, settings_of
+from hybrid_core.scored import ScoredSuite
+from hybrid_core.summary import heat_map
 
-Arms = Mapping[str, Mapping[str, Evaluation]]
-"""Arm -> suite -> evaluation."""
+Arms = Mapping[str, Mapping[str, Evaluation | Sequence[Evaluation]]]
+"""Arm -> suite -> evaluation, or one evaluation for each seed that the arm was trained with."""
 Json = dict[str, Any]
+_Seeds = dict[str, dict[str, Sequence[Evaluation]]]
+IN_SHARES = (*METRICS, "same_language_share", "language_preference", "list_overlap", "peer_nonrelevant_100")
+"""Metrics between 0 and 1 to which a margin of points applies. Rank distances have none: no size of theirs is known not to matter."""
 
 
-@dataclass(frozen=True)
-class _Replicates:
-    value: float
-    samples: np.ndarray
+def compare(
+    arms: Arms,
+    config: EvaluateConfig,
+    *,
+    in_domain: str,
+    seed: int,
+    free: Free | None = None,
+    margins: Mapping[str, float] | None = None,
+) -> Json:
+    """All levels, the differences that matter, and shift effects.
 
+    Args:
+        arms: evaluations by arm and suite. An arm may lack settings (BM25 has mono only) and suites: levels exist where the
+            arm does, differences where both arms do.
+        config: resamples, confidence, margin.
+        in_domain: suite of the training domain.
+        seed: of the resamples.
+        free: which arms are free baselines: {"of": model or "", "method": name}.
+        margins: largest difference that does not matter, by metric; by default `config.margin` for those of `IN_SHARES`.
 
-def compare(arms: Arms, config: EvaluateConfig, *, in_domain: str, seed: int) -> Json:
-    """All levels, pairwise differences and shift effects.
+    Returns:
+        Keys `arms`, `suites` (in_domain first), `in_domain`, `confidence`, `bootstrap_samples`, `free`, `seeds` (number per
+        arm: with one, intervals and p-values hold no noise of training), and lists of rows: `levels`, `differences` (p of
+        the paired randomisation test, p_holm, equivalent within margin), `shift_effects` (difference outside the training
+        domain, averaged over the shifted suites, minus the difference inside it), `shift_by_suite`, `languages`, `domains`,
+        `worst`, `rank_distances`, `heat_maps`, `histograms`. `pools`, `questions` and `candidate_text` are by suite.
 
-    Keys of the result: `arms`, `suites` (in_domain first), `in_domain`, `confidence`, `levels` and `differences` (lists of
-    rows with suite, setting, metric, value, low, high), `shift_effects` (difference outside the training domain, averaged
-    over the shifted suites, minus the difference inside it), `heat_maps`, `histograms`.
+    Raises:
+        ValueError: arms were scored on different questions; a free baseline or its model is not among the arms.
     """
-    names = list(arms)
-    suites = [in_domain, *(s for s in arms[names[0]] if s != in_domain)]
-    replicates = {
-        (suite, setting, metric, arm): r
-        for suite in suites
-        for setting, metric, arm, r in _suite_replicates(arms, suite, config, seed)
-    }
-    contrasts = [(arm, reference) for i, arm in enumerate(names) for reference in names[:i]]
+    seeds: _Seeds = {arm: {s: _sequence(e) for s, e in by_suite.items()} for arm, by_suite in arms.items()}
+    free = {} if free is None else free
+    _check_free(free, list(arms))
+    rules = Rules(config.bootstrap_samples, config.confidence, seed, _margins(config) if margins is None else margins)
+    names = [in_domain, *dict.fromkeys(s for by_suite in arms.values() for s in by_suite if s != in_domain)]
+    suites = {name: _scored(name, seeds, free, rules) for name in names}
+    chosen = contrasts(list(arms), free)
+    shift_effects, shift_by_suite = shift_rows(suites, chosen, in_domain, rules)
     return {
-        "arms": names,
-        "suites": suites,
-        "in_domain": in_domain,
-        "confidence": config.confidence,
-        "bootstrap_samples": config.bootstrap_samples,
-        "levels": [
-            _row(interval(r.value, r.samples, config.confidence), suite=suite, setting=setting, metric=metric, arm=arm)
-            for (suite, setting, metric, arm), r in replicates.items()
-        ],
-        "differences": _differences(replicates, contrasts, config.confidence),
-        "shift_effects": _shift_effects(replicates, contrasts, in_domain, suites[1:], config.confidence),
+        "arms": list(arms), "suites": names, "in_domain": in_domain,
+        "confidence": config.confidence, "bootstrap_samples": config.bootstrap_samples,
+        "free": {arm: dict(what) for arm, what in free.items()},
+        "seeds": {arm: max(map(len, by_suite.values())) for arm, by_suite in seeds.items()},
+        "levels": _level_rows(suites, config.confidence),
+        "differences": difference_rows(suites, chosen, rules),
+        "shift_effects": shift_effects, "shift_by_suite": shift_by_suite,
+        "rank_distances": rank_distance_rows(suites),
+    } | breakdown_rows(suites, config.confidence) | _descriptions(suites)  # fmt: skip
+
+
+def _sequence(evaluations: Evaluation | Sequence[Evaluation]) -> Sequence[Evaluation]:
+    return [evaluations] if isinstance(evaluations, Evaluation) else list(evaluations)
+
+
+def _check_free(free: Free, arms: Sequence[str]) -> None:
+    for arm, what in free.items():
+        if arm not in arms or (what["of"] and what["of"] not in arms):
+            raise ValueError(f"free baseline {arm!r} of {what['of']!r} is not among the arms {', '.join(arms)}")
+
+
+def _margins(config: EvaluateConfig) -> dict[str, float]:
+    return dict.fromkeys(IN_SHARES, config.margin)
+
+
+def _scored(suite: str, seeds: _Seeds, free: Free, rules: Rules) -> ScoredSuite:
+    present = {arm: by_suite[suite] for arm, by_suite in seeds.items() if suite in by_suite}
+    models = {arm: (free[arm]["of"] or arm) if arm in free else arm for arm in present}
+    return ScoredSuite(
+        present, name=suite, models=models, samples=rules.samples, confidence=rules.confidence, seed=rules.seed
+    )
+
+
+def _level_rows(suites: Mapping[str, ScoredSuite], confidence: float) -> list[Json]:
+    return [
+        {"suite": suite, "setting": key[0], "metric": key[1], "arm": arm} | numbers(levels[key].estimate(confidence))
+        for suite, data in suites.items() for key in data.keys for arm, levels in data.levels.items() if key in levels
+    ]  # fmt: skip
+
+
+def _descriptions(suites: Mapping[str, ScoredSuite]) -> Json:
+    """What is no estimate: heat maps, language histograms, sizes. Means over the seeds."""
+    evaluations = [
+        (suite, arm, mean_over_seeds(seeds))
+        for suite, data in suites.items() for arm, seeds in data.evaluations.items()
+    ]  # fmt: skip
+    arms = list(dict.fromkeys(arm for _, arm, _ in evaluations))
+    evaluations.sort(key=lambda found: arms.index(found[1]))
+    first = {suite: next(iter(data.evaluations.values()))[0] for suite, data in suites.items()}
+    return {
         "heat_maps": [
             {"arm": arm, "suite": suite, "metric": "mAP", "query": q, "passage": p, "value": value}
-            for arm in names for suite in suites for (q, p), value in heat_map(arms[arm][suite].per_query, "mAP").items()
+            for suite, arm, e in evaluations for (q, p), value in heat_map(e.per_query, "mAP").items()
         ],
         "histograms": [
             {"arm": arm, "suite": suite, "query": q, "passage": p, "share": share}
-            for arm in names for suite in suites for q, shares in arms[arm][suite].language_histogram.items() for p, share in shares.items()
+            for suite, arm, e in evaluations for q, shares in e.language_histogram.items() for p, share in shares.items()
         ],
-        "pools": {suite: arms[names[0]][suite].pool_sizes for suite in suites},
-        "questions": {suite: len(arms[names[0]][suite].per_query["meaning_id"].unique()) for suite in suites},
-        "candidate_text": {suite: arms[names[0]][suite].candidate_text for suite in suites},
+        "pools": {suite: e.pool_sizes for suite, e in first.items()},
+        "questions": {suite: len(e.per_query["meaning_id"].unique()) for suite, e in first.items()},
+        "candidate_text": {suite: e.candidate_text for suite, e in first.items()},
     }  # fmt: skip
-
-
-def _suite_replicates(
-    arms: Arms, suite: str, config: EvaluateConfig, seed: int
-) -> list[tuple[str, str, str, _Replicates]]:
-    """(setting, metric, arm, replicates); one bootstrap per question set, shared by the arms."""
-    found: list[tuple[str, str, str, _Replicates]] = []
-    bootstraps: dict[tuple[str, ...], ClusterBootstrap] = {}
-    first = next(iter(arms.values()))[suite]
-    for setting in settings_of(first.per_query):
-        for metric in metrics_of(setting):
-            for arm, evaluations in arms.items():
-                data = sums(evaluations[suite].per_query, setting, metric)
-                if data.clusters not in bootstraps:
-                    bootstraps[data.clusters] = ClusterBootstrap(
-                        data.clusters,
-                        samples=config.bootstrap_samples,
-                        confidence=config.confidence,
-                        seed=seed,
-                        stratum=suite,
-                    )
-                found.append((setting, metric, arm, _Replicates(*bootstraps[data.clusters].replicates(data))))
-    return found
-
-
-_Key = tuple[str, str, str, str]
-
-
-def _differences(
-    replicates: Mapping[_Key, _Replicates], contrasts: Sequence[tuple[str, str]], confidence: float
-) -> list[Json]:
-    rows = []
-    for suite, setting, metric in dict.fromkeys(key[:3] for key in replicates):
-        for arm, reference in contrasts:
-            d = _minus(replicates[suite, setting, metric, arm], replicates[suite, setting, metric, reference])
-            estimate = interval(d.value, d.samples, confidence)
-            rows.append(_row(estimate, suite=suite, setting=setting, metric=metric, arm=arm, reference=reference))
-    return rows
-
-
-def _shift_effects(
-    replicates: Mapping[_Key, _Replicates],
-    contrasts: Sequence[tuple[str, str]],
-    in_domain: str,
-    shifted: Sequence[str],
-    confidence: float,
-) -> list[Json]:
-    """Difference-in-differences: does the contrast grow (positive) or shrink when the domain changes?"""
-    rows = []
-    for setting, metric in dict.fromkeys(key[1:3] for key in replicates if key[0] == in_domain):
-        outside = [s for s in shifted if (s, setting, metric, contrasts[0][0]) in replicates] if contrasts else []
-        if not outside:
-            continue
-        for arm, reference in contrasts:
-            by_suite = {
-                s: _minus(replicates[s, setting, metric, arm], replicates[s, setting, metric, reference])
-                for s in (in_domain, *outside)
-            }
-            mean = _Replicates(
-                float(np.mean([by_suite[s].value for s in outside])),
-                np.mean([by_suite[s].samples for s in outside], axis=0),
-            )
-            effect = _minus(mean, by_suite[in_domain])
-            rows.append(
-                _row(
-                    interval(effect.value, effect.samples, confidence),
-                    setting=setting,
-                    metric=metric,
-                    arm=arm,
-                    reference=reference,
-                )
-            )
-    return rows
-
-
-def _minus(a: _Replicates, b: _Replicates) -> _Replicates:
-    return _Replicates(a.value - b.value, a.samples - b.samples)
-
-
-def _row(estimate: Estimate, **labels: str) -> Json:
-    return {**labels, "value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
 def mean_over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
     """One evaluation whose per-query scores are the means over runs that differ in their seed only."""
     first = evaluations[0]
+    if len(evaluations) == 1:
+        return first
     table = first.per_query
     for metric in (*METRICS, *BIAS_METRICS):
         mean = np.mean([e.per_query[metric].to_numpy() for e in evaluations], axis=0)

@@ -6,14 +6,15 @@ import argparse
 import sys
 import time
 
-from hybrid_core.comparison import compare
 from hybrid_core.config import Config
+from hybrid_core.results import compare_measured
 from hybrid_core.summary import label, language_means, setting_means
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_evaluation, publish_comparison
-from ray_jobs.steps import check_output, connect_for, evaluate_model, prepare_base, suites_of
+from ray_jobs.scoring import certificate, measure_model, scored_suites, suites_and_variants, suites_of
+from ray_jobs.steps import check_output, connect_for, prepare_base
 
 _SHOWN = {
     "mono": ("mAP", "R_1"),
@@ -26,19 +27,25 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Encode and score `model.name` on all suites."""
     started = time.monotonic()
     suites = suites_of(config)
+    whole = suites_and_variants(config, suites)
     check_output(config)
-    base = prepare_base(config, suites, with_corpus=False)
+    base = prepare_base(config, whole, with_corpus=False)
     connect_for(config)
     try:
         with _tracking.recording(
             config, f"evaluate {config.model.name.rstrip('/').rsplit('/', 1)[-1]}", kind="evaluate", trains=False
         ) as tracked:
-            evaluations = evaluate_model(config, base, suites, f"evaluate-{tracked.id[:8]}")
+            measured = measure_model(config, base, whole, f"evaluate-{tracked.id[:8]}", seed=config.seed)
+            evaluations = measured.evaluations
             metrics = {name: value for e in evaluations.values() for name, value in setting_means(e).items()}
             tracked.log_metrics(0, metrics)
             tracked.log_metrics(0, {n: v for e in evaluations.values() for n, v in language_means(e).items()})
-            _tracking.log_scores(tracked, evaluations)
-            comparison = compare({"model": evaluations}, config.evaluate, in_domain=suites[0].name, seed=config.seed)
+            _tracking.log_scores(tracked, scored_suites(measured))
+            comparison = compare_measured(
+                {"model": [measured]}, suites, config.evaluate,
+                in_domain=suites[0].name, seed=config.seed, seen=config.evaluate.seen_languages,
+            )  # fmt: skip
+            comparison["certificate"] = certificate(config, suites, {"model": base}, {"model": [measured]}, {})
             comparison["run"] = describe_evaluation("evaluate", config, args, suites) | {
                 "seconds": {"total": time.monotonic() - started}
             }
@@ -46,7 +53,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     finally:
         disconnect()
     for row in comparison["levels"]:
-        if row["metric"] in _SHOWN[row["setting"]]:
+        if row["arm"] == "model" and row["metric"] in _SHOWN[row["setting"]]:
             name = f"{row['suite']} {row['setting']:5} {label(row['metric'])}"
             print(f"{name:50} {row['value']:9.4f}  [{row['low']:.4f}, {row['high']:.4f}]")
     print(f"candidates: {', '.join(f'{s.name}={s.candidate_text}' for s in suites)}\nreport: {outputs['report']}")

@@ -43,7 +43,12 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
 
 def _prepare(config: Config) -> Prepared:
     suites = (
-        load_suites(config.prepare.exclude, config.data.suites, config.evaluate.candidate_text)
+        load_suites(
+            config.prepare.exclude,
+            config.data.suites,
+            config.evaluate.candidate_text,
+            corpus=config.data.suite_passages,
+        )
         if config.prepare.exclude
         else []
     )

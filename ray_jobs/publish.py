@@ -21,7 +21,8 @@ from hybrid_core.data.sources import open_sources
 from hybrid_core.data.suites import Suite
 from hybrid_core.report import figures
 from hybrid_core.report.answer import short_answer
-from hybrid_core.report.page import markdown_table, render
+from hybrid_core.report.pages import pages
+from hybrid_core.schedule import DEFAULT_ALPHA
 from hybrid_core.storage import absolute, join
 from ray_jobs import _tracking
 
@@ -31,11 +32,7 @@ _LONGEST_NOTE = 7500
 
 def publish_comparison(comparison: dict[str, Any], config: Config, run: _tracking.Run) -> dict[str, str]:
     """Write report.html, report.md and report.json to `<output>/report` and to the run; returns name -> URI."""
-    files = {
-        "report.html": render(comparison),
-        "report.md": markdown_table(comparison),
-        "report.json": json.dumps(comparison, ensure_ascii=False, indent=1),
-    }
+    files = pages(comparison) | {"report.json": json.dumps(comparison, ensure_ascii=False, indent=1)}
     folder = join(absolute(config.output), "report")
     for name, text in files.items():
         storage.write_bytes(join(folder, name), text.encode())
@@ -133,6 +130,9 @@ def describe_training(
         },
         "unchecked_suites": [s.name for s in suites if s.name not in excluded and not s.name.startswith("sample_")],
         "steps": config.train.steps,
+        "learning_rate": config.train.learning_rate,
+        "weight_decay": config.train.weight_decay,
+        "alpha": DEFAULT_ALPHA if config.plan.alpha is None else config.plan.alpha,
         "global_batch": config.train.global_batch,
         "workers": config.train.workers,
         "seed": seeds[0] if len(seeds) == 1 else None,

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hybrid_core import storage
 from hybrid_core.config import Config
 from hybrid_core.data.sources import Sources, open_sources, plan_for
-from hybrid_core.data.suites import Suite, load_suites
+from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError, nearest
-from hybrid_core.evaluate import METRICS, Evaluation, evaluate
+from hybrid_core.evaluate import METRICS
 from hybrid_core.model import export, load_encoder, model_fingerprint, require_peft
 from hybrid_core.objective import Objective
 from hybrid_core.plan import BatchPlan
@@ -57,11 +52,6 @@ def connect_for(config: Config) -> None:
     """Join or start a cluster with room for the request's workers and actors."""
     gpus = max(config.train.workers * config.train.use_gpu, config.encode.actors * config.encode.use_gpu)
     connect(config.train.workers + config.encode.actors + 1, gpus)
-
-
-def suites_of(config: Config) -> list[Suite]:
-    """The suites of the request."""
-    return load_suites(config.evaluate.suites, config.data.suites, config.evaluate.candidate_text)
 
 
 def check_plan(config: Config) -> BatchPlan:
@@ -182,48 +172,3 @@ class _Progress:
             f"  {self.name}: step {step} of {self.steps}, {', '.join(shown)} ({time.monotonic() - self.started:.0f} s)"
         )
         self.run.log_metrics(step, metrics)
-
-
-def encode_suites(config: Config, model: str, suites: Sequence[Suite]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Embeddings (queries, passages) of every suite in one pass over all texts."""
-    from ray_jobs._ray.encoding import encode_texts
-
-    table = _texts_table(suites)
-    settings = {k: v for k, v in as_dict(config.encode).items() if k == "precision"} | as_dict(config.model)
-    weights = storage.read_json(join(model, storage.MARKER))["files"]
-    key = digest([weights, sorted(s.fingerprint for s in suites), [s.name for s in suites], settings])
-    vectors = encode_texts(table, model, join(absolute(config.output), "embeddings", key), config)
-    result, start = {}, 0
-    for suite in suites:
-        middle = start + len(suite.queries)
-        end = middle + len(suite.passages)
-        result[suite.name] = vectors[start:middle], vectors[middle:end]
-        start = end
-    return result
-
-
-def _texts_table(suites: Sequence[Suite]) -> pa.Table:
-    columns: Iterable[tuple[str, list[str]]] = [
-        (kind, texts) for s in suites for kind, texts in (("query", s.queries.texts), ("passage", s.passages.texts))
-    ]
-    kinds = [kind for kind, texts in columns for _ in texts]
-    texts = [text for _, texts in columns for text in texts]
-    return pa.table({"row": np.arange(len(texts)), "kind": kinds, "text": texts})
-
-
-def evaluate_model(config: Config, model: str, suites: Sequence[Suite], name: str) -> dict[str, Evaluation]:
-    """Score a model on all suites; per-query scores are kept as Parquet under `<output>/scores/<name>`."""
-    embeddings = encode_suites(config, model, suites)
-    evaluations = {s.name: evaluate(s, *embeddings[s.name], top_k=config.evaluate.top_k) for s in suites}
-    for suite, evaluation in evaluations.items():
-        storage.write_bytes(
-            join(absolute(config.output), "scores", name, f"{suite}.parquet"), parquet_bytes(evaluation.per_query)
-        )
-    return evaluations
-
-
-def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as the bytes of a Parquet file."""
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()

@@ -10,29 +10,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from hybrid_core import storage
-from hybrid_core.comparison import compare, mean_over_seeds
 from hybrid_core.config import Config, PlanConfig
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError, nearest
-from hybrid_core.evaluate import Evaluation
+from hybrid_core.measure import Measurement
 from hybrid_core.report.answer import short_answer
 from hybrid_core.report.text import terminal_table
+from hybrid_core.results import compare_measured
 from hybrid_core.storage import absolute
 from hybrid_core.summary import language_means, setting_means
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_training, flags_of, publish_comparison
-from ray_jobs.steps import (
-    check_output,
-    check_plan,
-    check_select,
-    connect_for,
-    evaluate_model,
-    prepare_base,
+from ray_jobs.scoring import (
+    certificate,
+    measure_model,
+    scored_suites,
+    seen_languages,
+    suites_and_variants,
     suites_of,
-    train_arm,
 )
+from ray_jobs.steps import check_output, check_plan, check_select, connect_for, prepare_base, train_arm
 
 _POLICIES = ("mono", "cross", "hybrid", "multi_positive", "x_x")
 
@@ -103,32 +102,25 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     started = time.monotonic()
     suites = check(config)
     check_output(config)
-    base = prepare_base(config, suites, with_corpus=True)
+    whole = suites_and_variants(config, suites)
+    base = prepare_base(config, whole, with_corpus=True)
     connect_for(config)
     try:
         with _tracking.recording(config, f"study {args.recipe}", kind="study") as parent:
-            evaluations: dict[str, dict[str, Evaluation]] = {}
-            by_seed: dict[str, dict[str, float]] = {}
-            seconds: dict[str, float] = {}
-            plans: dict[str, str] = {}
+            found = _Arms(config, base, suites, whole, parent, started)
             for number, arm in enumerate(config.study.arms, start=1):
                 _say(started, f"arm {number} of {len(config.study.arms)}: {arm}")
-                before = time.monotonic()
-                found = []
-                for name, settings in _trainings(config, arm):
-                    evaluation, plans[name] = _run_arm(settings, name, base, suites, parent, started)
-                    found.append(evaluation)
-                    by_seed[name] = {metric: v for e in evaluation.values() for metric, v in setting_means(e).items()}
-                evaluations[arm] = {suite: mean_over_seeds([e[suite] for e in found]) for suite in found[0]}
-                seconds[arm] = time.monotonic() - before
+                found.run(arm)
             _say(started, "comparing the arms")
-            in_domain = config.study.in_domain or suites[0].name
-            comparison = compare(evaluations, config.evaluate, in_domain=in_domain, seed=config.seed)
-            seconds["total"] = time.monotonic() - started
+            comparison = compare_measured(
+                found.measured, suites, config.evaluate,
+                in_domain=config.study.in_domain or suites[0].name, seed=config.seed, seen=seen_languages(config),
+            )  # fmt: skip
+            comparison["certificate"] = certificate(config, suites, found.models, found.measured, found.plans)
             comparison["run"] = describe_training("study", config, args, suites, _seeds(config)) | {
-                "seconds": seconds,
-                "plans": plans,
-                "by_seed": by_seed,
+                "seconds": found.seconds | {"total": time.monotonic() - started},
+                "plans": found.plans,
+                "by_seed": found.by_seed,
             }
             outputs = publish_comparison(comparison, config, parent)
     finally:
@@ -139,24 +131,49 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     return Outcome(outputs, metrics, parent.id)
 
 
-def _run_arm(
-    settings: Config, name: str, base: str, suites: Sequence[Suite], parent: _tracking.Run, started: float
-) -> tuple[dict[str, Evaluation], str]:
-    """Train one arm with one seed (unless it is the base) and evaluate it, as a child run."""
-    place = name.replace(" ", "_").replace("/", "-")
-    with _tracking.recording(settings, name, kind="arm", parent=parent, trains=name != "base") as run:
-        if name == "base":
-            model, plan_hash = base, ""
-        else:
-            model, plan_hash = train_arm(settings, base, run, place, suites), check_plan(settings).hash
-        _say(started, f"  {name}: encoding and scoring {len(suites)} suite(s)")
-        evaluations = evaluate_model(settings, model, suites, place)
-        for evaluation in evaluations.values():
-            run.log_metrics(settings.train.steps, setting_means(evaluation) | language_means(evaluation))
-        _tracking.log_scores(run, evaluations)
-        if name != "base":
-            run.log_model(storage.local_directory(model), model)
-    return evaluations, plan_hash
+class _Arms:
+    """Trains and measures arm after arm, and keeps what was found."""
+
+    def __init__(
+        self,
+        config: Config,
+        base: str,
+        suites: Sequence[Suite],
+        whole: Sequence[Suite],
+        parent: _tracking.Run,
+        started: float,
+    ) -> None:
+        self.config, self.base, self.suites, self.whole = config, base, suites, whole
+        self.parent, self.started = parent, started
+        self.measured: dict[str, list[Measurement]] = {}
+        self.models: dict[str, str] = {}
+        self.plans: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+        self.by_seed: dict[str, dict[str, float]] = {}
+
+    def run(self, arm: str) -> None:
+        """All trainings of an arm, one for each seed."""
+        before = time.monotonic()
+        self.measured[arm] = [self._run_one(name, settings) for name, settings in _trainings(self.config, arm)]
+        self.seconds[arm] = time.monotonic() - before
+
+    def _run_one(self, name: str, settings: Config) -> Measurement:
+        """Train with one seed (unless it is the base) and measure, as a child run."""
+        place = name.replace(" ", "_").replace("/", "-")
+        trains = name != "base"
+        with _tracking.recording(settings, name, kind="arm", parent=self.parent, trains=trains) as run:
+            model = train_arm(settings, self.base, run, place, self.suites) if trains else self.base
+            _say(self.started, f"  {name}: encoding and scoring {len(self.whole)} suite(s)")
+            found = measure_model(settings, model, self.whole, place, seed=self.config.seed)
+            for evaluation in found.evaluations.values():
+                run.log_metrics(settings.train.steps, setting_means(evaluation) | language_means(evaluation))
+            _tracking.log_scores(run, scored_suites(found))
+            if trains:
+                run.log_model(storage.local_directory(model), model)
+        self.models[name] = model
+        self.plans[name] = check_plan(settings).hash if trains else ""
+        self.by_seed[name] = {metric: v for e in found.evaluations.values() for metric, v in setting_means(e).items()}
+        return found
 
 
 def _say(started: float, text: str) -> None:

@@ -13,7 +13,8 @@ from hybrid_core.storage import absolute
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
-from ray_jobs.steps import check_output, check_plan, check_select, connect_for, prepare_base, suites_of, train_arm
+from ray_jobs.scoring import suites_of
+from ray_jobs.steps import check_output, check_plan, check_select, connect_for, prepare_base, train_arm
 
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybrid_core.comparison import compare, mean_over_seeds
 from hybrid_core.config import Config, config_hash
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError
-from hybrid_core.evaluate import Evaluation
+from hybrid_core.measure import Measurement
 from hybrid_core.recipes import load_config, merged, nested
+from hybrid_core.results import compare_measured
 from hybrid_core.schedule import DEFAULT_ALPHA
 from hybrid_core.settings import as_dict, build
 from hybrid_core.storage import absolute, join
@@ -22,16 +22,15 @@ from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect, gangs_that_fit
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_training, publish_alpha_curves, publish_comparison
-from ray_jobs.steps import (
-    check_output,
-    check_plan,
-    check_select,
-    connect_for,
-    evaluate_model,
-    prepare_base,
+from ray_jobs.scoring import (
+    certificate,
+    measure_model,
+    scored_suites,
+    seen_languages,
+    suites_and_variants,
     suites_of,
-    train_arm,
 )
+from ray_jobs.steps import check_output, check_plan, check_select, connect_for, prepare_base, train_arm
 from tune_spaces.spaces import SPACES, Space, space
 
 Point = Mapping[str, Any]
@@ -80,21 +79,29 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     suites = check(config, chosen)
     check_output(config)
     settings = {trial_name(point): trial_config(config, point) for point in chosen.points()}
-    bases = {name: prepare_base(s, suites, with_corpus=True) for name, s in settings.items()}
+    whole = suites_and_variants(config, suites)
+    bases = {name: prepare_base(s, whole, with_corpus=True) for name, s in settings.items()}
     connect_for(config)
     try:
         with _tracking.recording(config, f"tune {chosen.name}", kind="sweep") as parent:
             trials = _train_trials(config, chosen, settings, bases, suites, parent)
-            evaluations = {}
+            measurements = {}
             for name, (trial, model, tracked) in trials.items():
                 print(f"{name}: encoding and scoring")
-                evaluations[name] = evaluate_model(trial, model, suites, name.replace(" ", "_"))
-                for evaluation in evaluations[name].values():
+                found = measure_model(trial, model, whole, name.replace(" ", "_"), seed=config.seed)
+                for evaluation in found.evaluations.values():
                     tracked.log_metrics(config.train.steps, setting_means(evaluation))
-                _tracking.log_scores(tracked, evaluations[name])
+                _tracking.log_scores(tracked, scored_suites(found))
                 tracked.finish()
-            arms = _without_seeds(chosen, evaluations)
-            comparison = compare(arms, config.evaluate, in_domain=chosen.objective.split("/")[0], seed=config.seed)
+                measurements[name] = found
+            arms = _without_seeds(chosen, measurements)
+            comparison = compare_measured(
+                arms, suites, config.evaluate,
+                in_domain=chosen.objective.split("/")[0], seed=config.seed, seen=seen_languages(config),
+            )  # fmt: skip
+            plans = {name: check_plan(trial).hash for name, (trial, _, _) in trials.items()}
+            models = {name: model for name, (_, model, _) in trials.items()}
+            comparison["certificate"] = certificate(config, suites, models, arms, plans)
             comparison["run"] = describe_training("tune", config, args, suites, chosen.seeds) | {
                 "seconds": {"total": time.monotonic() - started}
             }
@@ -149,14 +156,12 @@ def _without_seed(point: Point) -> Point:
     return {path: value for path, value in point.items() if path != "seed"}
 
 
-def _without_seeds(chosen: Space, evaluations: Mapping[str, dict[str, Evaluation]]) -> dict[str, dict[str, Evaluation]]:
-    """Arms of the report: trials that differ in their seed only are one arm, the mean of their per-query scores."""
-    trials: dict[str, list[dict[str, Evaluation]]] = {}
+def _without_seeds(chosen: Space, measurements: Mapping[str, Measurement]) -> dict[str, list[Measurement]]:
+    """Arms of the report: trials that differ in their seed only are one arm."""
+    arms: dict[str, list[Measurement]] = {}
     for point in chosen.points():
-        trials.setdefault(trial_name(_without_seed(point)), []).append(evaluations[trial_name(point)])
-    return {
-        name: {suite: mean_over_seeds([e[suite] for e in same]) for suite in same[0]} for name, same in trials.items()
-    }
+        arms.setdefault(trial_name(_without_seed(point)), []).append(measurements[trial_name(point)])
+    return arms
 
 
 def _alphas(config: Config, chosen: Space) -> dict[str, tuple[str, float]]:

@@ -17,7 +17,7 @@ JOBS = {
     study.JOB: COMMON,
     evaluate.JOB: COMMON,
     prepare.JOB: COMMON,
-    report.JOB: COMMON,
+    report.JOB: COMMON | {"--paper", "--results"},
     tune.JOB: COMMON | {"--space"},
     ui.JOB: COMMON | {"--port"},
 }

@@ -1,14 +1,11 @@
-"""The corpus on disk: same bytes for the same rows, right values, right joins, and refusal of what is not whole."""
+"""The corpus in memory: right values, right joins, right groups, and only the chosen languages."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
-import random
-import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import LANGUAGES, made_up_pairs
-from hypothesis import given, settings
+from corpus_helpers import (
+    joined,
+    modest,
+    some_pairs,
+    written,
+)
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hybrid_core.data.corpus import NO_GROUP, Corpus, Negative, Pair
 from hybrid_core.data.corpus_writer import passage_groups, write_corpus
 from hybrid_core.errors import RequestError
-from hybrid_core.storage import MARKER, mark_complete, verify_complete
-
-some_language = st.sampled_from(["ar", "de", "en", "zh"])
-some_text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
-some_passage = st.one_of(st.sampled_from(["same text", "same  text ", "other text"]), some_text)
-some_score = st.none() | st.floats(-100, 100, width=32)
-some_negatives = st.lists(st.builds(Negative, some_passage, some_language, some_score), max_size=3).map(tuple)
-some_pairs = st.dictionaries(
-    st.tuples(st.sampled_from(["m0", "m1", "m2", "m3", "ü", "z-9"]), some_language),
-    st.tuples(some_text, some_passage, some_negatives, some_score),
-    min_size=1,
-    max_size=16,
-).map(lambda rows: [Pair(m, lang, q, p, "set", f"about {lang}", n, s) for (m, lang), (q, p, n, s) in rows.items()])
-modest = settings(max_examples=25, deadline=None)
-
-
-def written(directory: Path, pairs: list[Pair]) -> Corpus:
-    write_corpus(directory, pairs, licence="Apache-2.0", sources=["tests"])
-    return Corpus.open(str(directory))
-
-
-def content(directory: Path) -> dict[str, bytes]:
-    return {str(f.relative_to(directory)): f.read_bytes() for f in directory.rglob("*") if f.is_file()}
 
 
 def rows(corpus: Corpus) -> list[Pair]:
@@ -58,11 +38,6 @@ def negatives(found: Iterable[dict[str, Any]]) -> tuple[Negative, ...]:
     return tuple(Negative(n["text"], n["language"], n["score"]) for n in found)
 
 
-def joined(corpus: Corpus, low: str, high: str) -> np.ndarray:
-    """Rows [2, n] of all meanings that two languages share."""
-    return corpus.pair_rows(np.arange(*corpus.pairs_of(low, high)))
-
-
 def components(pairs: list[Pair]) -> set[frozenset[str]]:
     """Meanings joined by equal passages: the smallest label spreads until nothing changes."""
     label = {p.meaning_id: p.meaning_id for p in pairs}
@@ -71,16 +46,6 @@ def components(pairs: list[Pair]) -> set[frozenset[str]]:
             if (p.language, p.passage.split()) == (q.language, q.passage.split()):
                 label[p.meaning_id] = min(label[p.meaning_id], label[q.meaning_id])
     return {frozenset(m for m in label if label[m] == name) for name in label.values()}
-
-
-@modest
-@given(pairs=some_pairs, seed=st.integers(0, 999))
-def test_any_order_of_the_input_gives_the_same_bytes(pairs: list[Pair], seed: int) -> None:
-    shuffled = random.Random(seed).sample(pairs, len(pairs))
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        written(Path(one), pairs)
-        written(Path(other), shuffled)
-        assert content(Path(one)) == content(Path(other))
 
 
 @modest
@@ -215,60 +180,6 @@ def test_opening_maps_the_rows_instead_of_reading_them(tmp_path: Path) -> None:
     assert corpus.column("passage", np.array([49]))[0] == dict((p.meaning_id, p.passage) for p in long)["m9"]
 
 
-def test_manifest_counts_what_was_written(tmp_path: Path) -> None:
-    pairs = made_up_pairs(12, missing=3)  # every third meaning lacks French
-    write_corpus(tmp_path, pairs, licence="MIT", sources=["here", "there"], report={"rows_read": 99})
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    assert (manifest["rows"], manifest["meanings"], manifest["groups"]) == (32, 12, 12)
-    assert manifest["languages"] == {"de": [0, 12], "en": [12, 24], "fr": [24, 32]}
-    assert manifest["pairs"] == {"de-en": [0, 12], "de-fr": [12, 20], "en-fr": [20, 28]}
-    assert (manifest["version"], manifest["negatives"], manifest["scores"]) == (2, 0, 0)
-    assert (manifest["licence"], manifest["sources"], manifest["report"]) == (
-        "MIT",
-        ["here", "there"],
-        {"rows_read": 99},
-    )
-
-
-CHANGES = {f.name: "it" for f in dataclasses.fields(Pair)} | {"negatives": (Negative("it", "en"),), "score": 0.5}
-
-
-@pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Pair)])
-def test_fingerprint_changes_with_every_field(tmp_path: Path, field: str) -> None:
-    pairs = made_up_pairs(3)
-    changed = [dataclasses.replace(pairs[0], **{field: CHANGES[field]}), *pairs[1:]]
-    assert written(tmp_path / "a", pairs).fingerprint != written(tmp_path / "b", changed).fingerprint
-
-
-def test_fingerprint_changes_with_every_field_of_a_negative_and_with_their_order(tmp_path: Path) -> None:
-    one, other = Negative("x", "en", 0.5), Negative("y", "en", 0.5)
-    named = [
-        (one, other), (other, one), (one,), (Negative("x", "de", 0.5), other), (Negative("x", "en"), other),
-        (Negative("z", "en", 0.5), other),
-    ]  # fmt: skip
-    corpora = [written(tmp_path / str(i), [Pair("m", "en", "q", "p", negatives=n)]) for i, n in enumerate(named)]
-    assert len({corpus.fingerprint for corpus in corpora}) == len(named)
-
-
-def test_fingerprint_changes_when_text_moves_from_question_to_passage(tmp_path: Path) -> None:
-    one = written(tmp_path / "a", [Pair("m", "en", "ab", "c")])
-    other = written(tmp_path / "b", [Pair("m", "en", "a", "bc")])
-    assert one.fingerprint != other.fingerprint
-
-
-def test_fingerprint_is_the_same_for_other_licence_sources_and_place(tmp_path: Path) -> None:
-    pairs = made_up_pairs(3)
-    write_corpus(tmp_path / "a", pairs, licence="MIT", sources=["x"], report={"n": 1})
-    assert Corpus.open(str(tmp_path / "a")).fingerprint == written(tmp_path / "b", pairs).fingerprint
-
-
-def test_marker_carries_the_fingerprint_and_lists_every_file(tmp_path: Path) -> None:
-    corpus = written(tmp_path, made_up_pairs(4))
-    facts = verify_complete(tmp_path)
-    assert (facts["kind"], facts["fingerprint"]) == ("corpus", corpus.fingerprint)
-    assert set(facts["files"]) == set(content(tmp_path)) - {MARKER}
-
-
 def test_languages_without_shared_meanings_have_no_pair_rows(tmp_path: Path) -> None:
     corpus = written(tmp_path, [Pair("a", "en", "q", "p"), Pair("b", "de", "q", "p")])
     assert joined(corpus, "de", "en").shape == (2, 0)
@@ -313,120 +224,3 @@ def test_unknown_language_names_the_field_the_value_and_what_is_there(corpus_dir
 def test_unknown_language_names_the_nearest_one(corpus_directory: Path) -> None:
     with pytest.raises(RequestError, match=r"data\.languages: 'eng' has no pairs in .*; did you mean 'en'\?"):
         Corpus.open(str(corpus_directory), ["eng"])
-
-
-def test_duplicate_ids_in_a_language_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    pairs = [*made_up_pairs(3), Pair("m0001", "en", "another question", "another passage")]
-    with pytest.raises(RequestError, match=r"meaning_id 'm0001' occurs twice in language 'en'; ids must be unique"):
-        write_corpus(tmp_path / "corpus", pairs, licence="", sources=[])
-    assert not (tmp_path / "corpus").exists()
-
-
-def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="the corpus has no query-passage pairs"):
-        write_corpus(tmp_path / "corpus", [], licence="", sources=[])
-
-
-def test_writing_over_another_corpus_leaves_nothing_of_it(tmp_path: Path) -> None:
-    written(tmp_path, made_up_pairs(5))
-    (tmp_path / "pairs").mkdir()
-    (tmp_path / "pairs" / "de-en.npy").write_bytes(b"as format 1 wrote them")
-    corpus = written(tmp_path, [Pair("a", "en", "q", "p"), Pair("b", "de", "q", "p")])
-    assert joined(corpus, "de", "en").tolist() == [[], []]
-    assert set(content(tmp_path)) == {"manifest.json", "rows.arrow", "pairs.npy", MARKER}
-
-
-@pytest.mark.parametrize("version", [1, 3])
-def test_a_corpus_of_another_format_is_refused_with_the_remedy(tmp_path: Path, version: int) -> None:
-    written(tmp_path, made_up_pairs(3))
-    manifest = json.loads((tmp_path / "manifest.json").read_text()) | {"version": version}
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    mark_complete(tmp_path, kind="corpus")
-    with pytest.raises(RequestError) as error:
-        Corpus.open(str(tmp_path))
-    assert f"data.corpus={str(tmp_path)!r} has format {version}, this release reads 2" in str(error.value)
-    assert "run ray_jobs.prepare again" in str(error.value)
-
-
-@pytest.mark.parametrize("made", [False, True], ids=["absent", "empty"])
-def test_a_directory_without_marker_is_refused_with_the_remedy(tmp_path: Path, made: bool) -> None:
-    place = tmp_path / "nothing"
-    if made:
-        place.mkdir()
-    with pytest.raises(RequestError) as error:
-        Corpus.open(str(place))
-    assert f"data.corpus={str(place)!r} is not a prepared corpus ({MARKER} is missing)" in str(error.value)
-    assert "python -m ray_jobs.prepare" in str(error.value)
-
-
-def test_a_corpus_that_lost_its_marker_is_refused(corpus_directory: Path, tmp_path: Path) -> None:
-    place = tmp_path / "copy"
-    shutil.copytree(corpus_directory, place)
-    (place / MARKER).unlink()
-    with pytest.raises(RequestError, match=rf"{MARKER} is missing"):
-        Corpus.open(str(place))
-
-
-def cut(directory: Path) -> Path:
-    file = directory / "rows.arrow"
-    file.write_bytes(file.read_bytes()[:-200])
-    return file
-
-
-def exchange_a_letter(directory: Path) -> Path:
-    file = directory / "rows.arrow"
-    letters = made_up_pairs(1)[0].passage.encode()[:12]
-    file.write_bytes(file.read_bytes().replace(letters, letters[::-1]))
-    return file
-
-
-def remove(name: str) -> Callable[[Path], Path]:
-    def damage(directory: Path) -> Path:
-        (directory / name).unlink()
-        return directory / name
-
-    return damage
-
-
-DAMAGES = {
-    "rows cut short": cut, "rows gone": remove("rows.arrow"), "manifest gone": remove("manifest.json"),
-    "pair rows gone": remove("pairs.npy"),
-}  # fmt: skip
-SAME_SIZE = {"text changed": exchange_a_letter}
-ALL_DAMAGES = DAMAGES | SAME_SIZE
-
-
-@pytest.mark.parametrize("damage", ALL_DAMAGES.values(), ids=ALL_DAMAGES.keys())
-def test_verification_names_the_damaged_file(
-    corpus_directory: Path, tmp_path: Path, damage: Callable[[Path], Path]
-) -> None:
-    place = tmp_path / "copy"
-    shutil.copytree(corpus_directory, place)
-    assert verify_complete(place)["kind"] == "corpus"
-    assert Corpus.open(str(place), verify=True).languages == LANGUAGES
-    file = damage(place)
-    for check in (lambda: verify_complete(place), lambda: Corpus.open(str(place), verify=True)):
-        with pytest.raises(RequestError) as error:
-            check()
-        assert f"{file} is not the file named in {MARKER}: damaged or replaced; delete {place}" in str(error.value)
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_corpus_with_a_file_gone_or_cut_short_cannot_be_opened(
-    corpus_directory: Path, tmp_path: Path, damage: Callable[[Path], Path]
-) -> None:
-    place = tmp_path / "copy"
-    shutil.copytree(corpus_directory, place)
-    file = damage(place)
-    with pytest.raises(RequestError) as error:
-        Corpus.open(str(place))
-    assert str(file) in str(error.value)
-
-
-def test_opening_without_verification_compares_sizes_only(corpus_directory: Path, tmp_path: Path) -> None:
-    place = tmp_path / "copy"
-    shutil.copytree(corpus_directory, place)
-    before, size = Corpus.open(str(place)).column("passage", np.arange(144)), (place / "rows.arrow").stat().st_size
-    exchange_a_letter(place)
-    assert (place / "rows.arrow").stat().st_size == size
-    assert Corpus.open(str(place)).column("passage", np.arange(144)) != before

@@ -1,63 +1,17 @@
-"""Averages, intervals, metric names and comparisons: hand-made numbers, and coverage where the truth is known."""
+"""Sums, bootstrap and intervals: hand-made numbers, and what resampling must respect."""
 
 from __future__ import annotations
-
-import json
-import re
-from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scored_rows import LANGUAGES, Row, a_bootstrap, a_table, an_evaluation, mono, mono_sums, noisy_sums, width
 
-from hybrid_core.comparison import compare, find
-from hybrid_core.config import EvaluateConfig
-from hybrid_core.data.suites import load_suites
-from hybrid_core.evaluate import ALL_LANGUAGES, BIAS_METRICS, METRICS, Evaluation, evaluate
-from hybrid_core.stats import ClusterBootstrap, Estimate, Sums, cell_means, interval, sums
-from hybrid_core.summary import heat_map, label, language_means, metrics_of, setting_means, settings_of
-
-LANGUAGES = ("de", "en", "fr")
-Row = tuple[str, str, str, str, float]
-"""Setting, query language, pool language, meaning id, score."""
-
-
-def a_table(rows: list[Row]) -> pa.Table:
-    """A per-query table whose metrics all have the row's score."""
-    names = ("setting", "query_language", "passage_language", "meaning_id")
-    texts = {name: pa.array([row[i] for row in rows]).dictionary_encode() for i, name in enumerate(names)}
-    scores = [float(row[4]) for row in rows]
-    return pa.table(texts | {metric: scores for metric in METRICS + BIAS_METRICS})
-
-
-def an_evaluation(rows: list[Row], suite: str = "home") -> Evaluation:
-    return Evaluation(suite, "passage", a_table(rows), {"de": {"de": 1.0}}, {"de": 3})
-
-
-def mono(scores: Mapping[str, list[float]]) -> list[Row]:
-    """Rows of the mono setting: scores of every language, question by question."""
-    return [("mono", lang, lang, f"m{i}", value) for lang, values in scores.items() for i, value in enumerate(values)]
-
-
-def a_bootstrap(data: Sums, *, samples: int = 400, seed: int = 0, stratum: str = "home") -> ClusterBootstrap:
-    return ClusterBootstrap(data.clusters, samples=samples, confidence=0.95, seed=seed, stratum=stratum)
-
-
-def mono_sums(scores: Mapping[str, list[float]]) -> Sums:
-    return sums(a_table(mono(scores)), "mono", "mAP")
-
-
-def width(estimate: Estimate) -> float:
-    return estimate.high - estimate.low
-
-
-def noisy_sums(seed: int, *, questions: int = 40, shared: float = 1.0, own: float = 1.0, truth: float = 0.0) -> Sums:
-    """Scores that are the truth, plus what translations of a question share, plus what is a row's own."""
-    rng = np.random.default_rng(seed)
-    common = rng.standard_normal(questions) * shared
-    return mono_sums({lang: (truth + common + rng.standard_normal(questions) * own).tolist() for lang in LANGUAGES})
+from hybrid_core.evaluate import METRICS
+from hybrid_core.stats import ClusterBootstrap, Estimate, ScoreTable, Sums, cell_means, interval, sums
+from hybrid_core.summary import setting_means
 
 
 def test_sums_keep_clusters_and_cells_apart() -> None:
@@ -85,16 +39,104 @@ def test_the_macro_average_weighs_languages_not_rows() -> None:
     assert setting_means(evaluation) == pytest.approx({f"home/mono/{metric}": 0.575 for metric in METRICS})
 
 
-def test_replicates_are_macro_averages_of_the_drawn_questions() -> None:
+def test_sums_equal_a_loop_over_rows_however_the_labels_are_stored() -> None:
+    rng = np.random.default_rng(8)
+    rows: list[Row] = [
+        ("cross", str(rng.choice(LANGUAGES)), str(rng.choice(LANGUAGES)), f"m{rng.integers(9)}", float(rng.random()))
+        for _ in range(200)
+    ]
+    table = a_table(rows)
+    in_chunks = pa.concat_tables([a_table(rows[start : start + 30]) for start in range(0, 200, 30)])
+    plain = table.cast(
+        pa.schema([(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in table.schema])
+    )
+    for stored in (table, in_chunks, plain):
+        data = sums(stored, "cross", "mAP")
+        for i, cluster in enumerate(data.clusters):
+            for j, cell in enumerate(data.cells):
+                scores = [row[4] for row in rows if row[3] == cluster and row[1:3] == cell]
+                assert (data.totals[i, j], data.counts[i, j]) == pytest.approx((sum(scores), len(scores)))
+
+
+def test_a_setting_that_is_not_there_has_empty_sums() -> None:
+    data = sums(a_table(mono({"de": [1.0]})), "multi", "mAP")
+    assert (data.cells, data.clusters, data.totals.size) == ((), (), 0)
+
+
+def test_a_table_aligned_with_other_questions_has_zeros_for_those_it_lacks() -> None:
+    table = a_table(mono({"de": [0.5, 1.0]}), {"m0": "law", "m1": "code"})
+    data = ScoreTable(table, ("a", "m0", "m1", "z")).sums("mono", "mAP")
+    assert data.totals[:, 0].tolist() == [0.0, 0.5, 1.0, 0.0]
+    assert data.counts[:, 0].tolist() == [0, 1, 1, 0]
+    only_law = ScoreTable(table).sums("mono", "mAP", domain="law")
+    assert (only_law.totals[:, 0].tolist(), only_law.counts[:, 0].tolist()) == ([0.5, 0.0], [1, 0])
+
+
+def test_a_question_of_two_domains_is_a_stratum_of_both() -> None:
+    table = a_table([*mono({"de": [0.5, 1.0]}), ("mono", "en", "en", "m1", 0.2)])
+    table = table.append_column("domain", pa.array(["law", "law", "code"]))
+    assert ScoreTable(table).strata() == {"m0": "law", "m1": "code+law"}
+
+
+def test_contributions_add_up_to_the_macro_average() -> None:
+    data = mono_sums({"de": [1.0, 0.5, float("nan")], "en": [0.25, float("nan"), 0.75]})
+    assert data.contributions.sum() == pytest.approx((0.75 + 0.5) / 2) == a_bootstrap(data).replicates(data)[0]
+    assert data.contributions.tolist() == pytest.approx([1.0 / 4 + 0.25 / 4, 0.5 / 4, 0.75 / 4])
+
+
+def test_replicates_are_weighted_macro_averages() -> None:
     rng = np.random.default_rng(2)
-    scores = {"de": rng.random(12), "en": rng.random(12)}
+    scores = {"de": rng.random(12), "en": np.where(np.arange(12) % 3 > 0, rng.random(12), np.nan)}
     data = mono_sums({lang: values.tolist() for lang, values in scores.items()})
     bootstrap = a_bootstrap(data, samples=50)
-    assert bootstrap.weights.sum(1).tolist() == [12.0] * 50
     order = [int(cluster[1:]) for cluster in data.clusters]
     for weights, replicate in zip(bootstrap.weights, bootstrap.replicates(data)[1], strict=True):
-        drawn = np.repeat(order, weights.astype(int))
-        assert replicate == pytest.approx(np.mean([values[drawn].mean() for values in scores.values()]))
+        means = [np.average(v[order][k], weights=weights[k]) for v in scores.values() for k in [~np.isnan(v[order])]]
+        assert replicate == pytest.approx(np.mean(means))
+
+
+def test_many_sums_at_once_give_what_each_gives_alone() -> None:
+    several = [noisy_sums(1), mono_sums({lang: [0.5, float("nan")] * 20 for lang in LANGUAGES}), noisy_sums(2)]
+    bootstrap = a_bootstrap(several[0], samples=60)
+    values, samples = bootstrap.replicates_of(several)
+    for i, data in enumerate(several):
+        value, alone = bootstrap.replicates(data)
+        assert values[i] == pytest.approx(value) and samples[i] == pytest.approx(alone)
+        cells, cell_samples = bootstrap.cell_replicates(data)
+        assert cells.mean() == pytest.approx(value) and cell_samples.mean(1) == pytest.approx(alone)
+
+
+def test_one_question_fewer_than_there_are_is_drawn_and_weighed_up() -> None:
+    bootstrap = a_bootstrap(noisy_sums(0, questions=10), samples=4000)
+    drawn = bootstrap.weights * 9 / 10
+    assert drawn == pytest.approx(drawn.round()) and drawn.sum(1) == pytest.approx(9)
+    assert bootstrap.weights.var(0).mean() == pytest.approx(1.0, abs=0.03)  # 10/9 * (1 - 1/10): the variance of s^2 / n
+
+
+def test_every_resample_keeps_the_share_of_every_domain() -> None:
+    strata = ["law"] * 8 + ["code"] * 12
+    names = [f"m{i:02d}" for i in range(20)]
+    bootstrap = ClusterBootstrap(names, samples=50, confidence=0.95, seed=0, stratum="home", strata=strata)
+    assert bootstrap.weights[:, :8].sum(1) == pytest.approx(8.0) and bootstrap.weights[:, 8:].sum(1) == pytest.approx(
+        12.0
+    )
+    scores = np.array([[0.9]] * 8 + [[0.1]] * 12)
+    data = Sums((("de", "de"),), tuple(names), scores, np.ones((20, 1)))
+    assert width(bootstrap.estimate(data)) == pytest.approx(
+        0.0, abs=1e-12
+    )  # domains differ, questions within them do not
+
+
+def test_small_domains_are_drawn_together() -> None:
+    strata = ["big"] * 10 + ["a", "b", "b", "c", "c", "c"]
+    names = [f"m{i:02d}" for i in range(16)]
+    weights = ClusterBootstrap(names, samples=200, confidence=0.95, seed=0, stratum="home", strata=strata).weights
+    assert weights[:, :10].sum(1) == pytest.approx(10.0) and weights[:, 10:].sum(1) == pytest.approx(6.0)
+    assert (weights[:, 10].round(6) != 1.0).any()  # a domain of one question would never vary
+    lonely = ClusterBootstrap(
+        names[:8], samples=200, confidence=0.95, seed=0, stratum="s", strata=["x"] * 7 + ["y"]
+    ).weights
+    assert lonely.sum(1) == pytest.approx(8.0) and (lonely[:, 7].round(6) != 1.0).any()
 
 
 def test_a_cell_that_a_resample_leaves_empty_does_not_count_there() -> None:
@@ -145,25 +187,6 @@ def test_translations_are_not_independent_evidence() -> None:
     assert 1.4 < width(wide) / width(narrow) < 2.1  # sqrt(3) for three languages that agree
 
 
-@pytest.mark.parametrize(("shared", "own"), [(1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
-def test_intervals_cover_the_truth_as_often_as_they_say(shared: float, own: float) -> None:
-    covered = 0
-    for data_set in range(300):
-        data = noisy_sums(data_set, shared=shared, own=own, truth=0.3)
-        estimate = a_bootstrap(data, seed=data_set).estimate(data)
-        covered += estimate.low <= 0.3 <= estimate.high
-    assert 0.90 <= covered / 300 <= 0.99
-
-
-def test_intervals_of_differences_cover_the_truth_as_often_as_they_say() -> None:
-    covered = 0
-    for data_set in range(300):
-        arm, baseline = noisy_sums(data_set, truth=0.5), noisy_sums(data_set + 10_000)
-        estimate = a_bootstrap(arm, seed=data_set).difference(arm, baseline)
-        covered += estimate.low <= 0.5 <= estimate.high
-    assert 0.90 <= covered / 300 <= 0.99
-
-
 def test_a_higher_confidence_gives_a_wider_interval() -> None:
     samples = np.arange(1001.0)
     assert interval(500.0, samples, 0.9) == Estimate(500.0, pytest.approx(50.0), pytest.approx(950.0))
@@ -195,184 +218,3 @@ def test_scores_of_other_questions_are_refused() -> None:
     bootstrap = a_bootstrap(mono_sums({"de": [0.1, 0.2, 0.3]}))
     with pytest.raises(ValueError, match="other questions than the bootstrap was drawn for"):
         bootstrap.estimate(mono_sums({"de": [0.1, 0.2]}))
-
-
-def random_evaluation(suite_name: str = "sample_finance") -> Evaluation:
-    (suite,) = load_suites((suite_name,), None, "sentence")
-    rng = np.random.default_rng(0)
-    queries, passages = (
-        rng.standard_normal((len(texts), 8)).astype(np.float32) for texts in (suite.queries, suite.passages)
-    )
-    return evaluate(suite, queries, passages)
-
-
-def test_metric_names_follow_one_scheme() -> None:
-    evaluation = random_evaluation()
-    languages = sorted(evaluation.pool_sizes)
-    levels = setting_means(evaluation)
-    assert set(levels) == {
-        f"sample_finance/{setting}/{metric}"
-        for setting in ("mono", "cross", "multi")
-        for metric in METRICS + (BIAS_METRICS if setting == "multi" else ())
-    }
-    pairs = [f"{q}-{p}" for q in languages for p in languages if q != p]
-    cells = {"mono": languages, "multi": languages, "cross": pairs}
-    by_language = language_means(evaluation)
-    assert set(by_language) == {
-        f"sample_finance/{setting}/{metric}/{cell}"
-        for setting, names in cells.items()
-        for metric in ("mAP", "R_1")
-        for cell in names
-    }
-    assert all(re.fullmatch(r"[\w./-]+", name) for name in [*levels, *by_language])
-
-
-def test_setting_means_are_means_of_language_means() -> None:
-    evaluation = random_evaluation()
-    by_language, levels = language_means(evaluation, METRICS), setting_means(evaluation)
-    for setting in ("mono", "cross", "multi"):
-        for metric in METRICS:
-            prefix = f"sample_finance/{setting}/{metric}"
-            cells = [value for name, value in by_language.items() if name.startswith(f"{prefix}/")]
-            assert levels[prefix] == pytest.approx(sum(cells) / len(cells))
-
-
-def test_language_means_of_hand_made_numbers() -> None:
-    rows: list[Row] = [("cross", "de", "en", "m1", 0.2), ("cross", "de", "en", "m2", 0.4), ("cross", "en", "de", "m1", 1.0),
-                       ("mono", "de", "de", "m1", 0.5), ("multi", "de", ALL_LANGUAGES, "m1", 0.7)]  # fmt: skip
-    evaluation = an_evaluation(rows)
-    assert language_means(evaluation, ["MRR"]) == pytest.approx(
-        {"home/mono/MRR/de": 0.5, "home/cross/MRR/de-en": 0.3, "home/cross/MRR/en-de": 1.0, "home/multi/MRR/de": 0.7}
-    )
-    assert setting_means(evaluation)["home/cross/mAP"] == pytest.approx(0.65)
-    assert heat_map(evaluation.per_query, "mAP") == pytest.approx(
-        {("de", "de"): 0.5, ("de", "en"): 0.3, ("en", "de"): 1.0}
-    )
-
-
-def test_settings_come_in_one_order() -> None:
-    rows: list[Row] = [("multi", "de", "*", "m", 1), ("cross", "de", "en", "m", 1), ("mono", "de", "de", "m", 1)]
-    assert settings_of(a_table(rows)) == ["mono", "cross", "multi"]
-    assert settings_of(a_table(rows[:1])) == ["multi"]
-    assert metrics_of("cross") == METRICS
-    assert metrics_of("multi") == METRICS + BIAS_METRICS
-
-
-def test_labels_are_what_people_write() -> None:
-    assert [label(metric) for metric in METRICS] == ["mAP", "mAP@20", "R@1", "R@10", "MRR", "nDCG@10"]
-    assert label("rank_distance_share") == "rank distance share"
-
-
-def an_arm(
-    levels: Mapping[str, float], noise: Callable[[int], float] = lambda i: 0.0, settings_: tuple[str, ...] = ("mono",)
-) -> dict[str, Evaluation]:
-    """Suites with a given level; three languages, eight questions."""
-    pools = {"mono": lambda lang: lang, "multi": lambda lang: ALL_LANGUAGES}
-    return {
-        suite: an_evaluation(
-            [
-                (setting, lang, pools[setting](lang), f"m{i}", level + noise(i))
-                for setting in settings_
-                for lang in LANGUAGES
-                for i in range(8)
-            ],
-            suite,
-        )
-        for suite, level in levels.items()
-    }
-
-
-CONFIG = EvaluateConfig(bootstrap_samples=200)
-
-
-def alternating(i: int) -> float:
-    return 0.1 * (-1) ** i
-
-
-def test_shift_effects_equal_the_calculation_by_hand() -> None:
-    arms = {
-        "base": an_arm({"home": 0.30, "law": 0.20, "code": 0.10}),
-        "mono": an_arm({"home": 0.50, "law": 0.25, "code": 0.20}),
-        "cross": an_arm({"home": 0.45, "law": 0.40, "code": 0.35}),
-    }
-    result = compare(arms, CONFIG, in_domain="home", seed=0)
-    wanted = {
-        ("mono", "base"): (0.05 + 0.10) / 2 - 0.20,
-        ("cross", "base"): (0.20 + 0.25) / 2 - 0.15,
-        ("cross", "mono"): (0.15 + 0.15) / 2 - (-0.05),
-    }
-    rows = [row for row in result["shift_effects"] if row["metric"] == "mAP"]
-    assert {(row["arm"], row["reference"]): row["value"] for row in rows} == pytest.approx(wanted)
-    for row in rows:
-        assert (row["low"], row["high"]) == pytest.approx((row["value"], row["value"]))
-
-
-def test_a_comparison_has_every_level_and_difference() -> None:
-    arms = {
-        "base": an_arm({"law": 0.2, "home": 0.3}, alternating, ("mono", "multi")),
-        "mono": an_arm({"law": 0.4, "home": 0.6}, alternating, ("mono", "multi")),
-    }
-    result = compare(arms, CONFIG, in_domain="home", seed=0)
-    assert (result["arms"], result["suites"], result["in_domain"]) == (["base", "mono"], ["home", "law"], "home")
-    assert (result["confidence"], result["bootstrap_samples"]) == (0.95, 200)
-    assert len(result["levels"]) == 2 * 2 * (len(METRICS) + len(METRICS + BIAS_METRICS))
-    assert len(result["differences"]) == 2 * (len(METRICS) + len(METRICS + BIAS_METRICS))
-    level = find(result["levels"], suite="home", setting="mono", metric="R_1", arm="mono")
-    assert level["value"] == pytest.approx(0.6) and level["low"] < 0.57 < 0.63 < level["high"]
-    change = find(result["differences"], suite="law", setting="multi", metric="max_rank", arm="mono")
-    assert change["reference"] == "base"
-    assert (change["value"], change["low"], change["high"]) == pytest.approx((0.2, 0.2, 0.2))
-    assert result["questions"] == {"home": 8, "law": 8}
-    assert result["pools"] == {"home": {"de": 3}, "law": {"de": 3}}
-    assert result["candidate_text"] == {"home": "passage", "law": "passage"}
-    cells = [c for c in result["heat_maps"] if (c["arm"], c["suite"]) == ("mono", "law")]
-    assert {(c["query"], c["passage"]): c["value"] for c in cells} == pytest.approx({(x, x): 0.4 for x in LANGUAGES})
-
-
-def test_equal_arms_differ_by_exactly_nothing() -> None:
-    evaluation = random_evaluation()
-    result = compare({"a": {"s": evaluation}, "b": {"s": evaluation}}, CONFIG, in_domain="s", seed=0)
-    assert len(result["differences"]) == 3 * len(METRICS) + len(BIAS_METRICS)
-    assert {(row["value"], row["low"], row["high"]) for row in result["differences"]} == {(0.0, 0.0, 0.0)}
-
-
-def test_suites_of_a_shift_effect_are_resampled_independently() -> None:
-    # the same scores in and outside the domain: only coupled resamples would make the effect certain
-    arms = {"base": an_arm({"home": 0.3, "law": 0.3}), "mono": an_arm({"home": 0.5, "law": 0.5}, alternating)}
-    effect = find(compare(arms, CONFIG, in_domain="home", seed=0)["shift_effects"], metric="mAP")
-    assert effect["value"] == pytest.approx(0.0)
-    assert effect["low"] < -0.03 and effect["high"] > 0.03
-
-
-def test_a_setting_that_the_shifted_suites_lack_has_no_shift_effect() -> None:
-    arms = {
-        name: an_arm({"home": 0.3}, settings_=("mono", "multi")) | an_arm({"law": 0.2}, settings_=("multi",))
-        for name in ("base", "mono")
-    }
-    result = compare(arms, CONFIG, in_domain="home", seed=0)
-    assert {row["setting"] for row in result["shift_effects"]} == {"multi"}
-
-
-def test_one_arm_or_one_suite_has_no_shift_effects() -> None:
-    alone = compare({"base": an_arm({"home": 0.3, "law": 0.2})}, CONFIG, in_domain="home", seed=0)
-    assert (alone["differences"], alone["shift_effects"]) == ([], [])
-    one_suite = {name: an_arm({"home": 0.3}) for name in ("base", "mono")}
-    assert compare(one_suite, CONFIG, in_domain="home", seed=0)["shift_effects"] == []
-
-
-def test_a_comparison_is_determined_by_its_seed() -> None:
-    evaluation, other = random_evaluation(), random_evaluation("sample_law")
-    arms = {"a": {"x": evaluation, "y": other}, "b": {"x": other, "y": evaluation}}
-    first, again, another = (
-        json.dumps(compare(arms, CONFIG, in_domain="x", seed=seed), sort_keys=True) for seed in (4, 4, 5)
-    )
-    assert first == again
-    values, other_values = ([row["value"] for row in json.loads(text)["levels"]] for text in (first, another))
-    lows, other_lows = ([row["low"] for row in json.loads(text)["levels"]] for text in (first, another))
-    assert values == other_values
-    assert lows != other_lows
-
-
-def test_finding_a_row_that_is_not_there_names_what_was_sought() -> None:
-    with pytest.raises(KeyError, match=r"no_such_arm"):
-        find([{"arm": "base"}], arm="no_such_arm")

@@ -1,0 +1,280 @@
+"""How often intervals cover the truth and tests err, on scores whose truth is known.
+
+    python benchmarks/statistics_simulation.py [--repetitions 2000] [--samples 1000]
+
+Every repetition draws a suite: questions of three domains of different difficulty and size, four languages, a quarter of
+the (question, language) pairs missing. A score is language + domain + what all translations of a question share (found or
+not found: two values far apart) + what an arm makes of the question + noise of the row; with several seeds also what a
+training run shifts everywhere, on one suite, and on single questions. Rows marked "for comparison" do it another way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hybrid_core.stats.bootstrap import ClusterBootstrap, Estimate, Replicates
+from hybrid_core.stats.families import equivalent, holm
+from hybrid_core.stats.randomisation import paired_difference, sign_flip_p
+from hybrid_core.stats.seeds import replicates_over_seeds, seed_multipliers
+from hybrid_core.stats.sums import Sums
+from hybrid_core.stats.worst import worst, worst_interval
+
+QUESTIONS, LANGUAGES = 60, 4
+DOMAIN_SIZES, DOMAIN_MEANS = (33, 18, 9), (0.15, 0.0, -0.25)
+SHARED, ARM_BY_QUESTION, OWN = 0.25, 0.08, 0.12
+RUN, RUN_BY_SUITE, RUN_BY_QUESTION = 0.03, 0.02, 0.08
+DOMAIN = np.repeat(np.arange(3), DOMAIN_SIZES)
+ASKED = (np.add.outer(np.arange(QUESTIONS), np.arange(LANGUAGES)) % 4 > 0).astype(float)
+CLUSTERS = tuple(f"q{i:02d}" for i in range(QUESTIONS))
+CELLS = tuple((f"l{i}", f"l{i}") for i in range(LANGUAGES))
+ALPHA, MARGIN = 0.05, 0.06
+SPREAD = np.array([-0.2, 0.0, 0.1, 0.2])
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a name of a result means, how often it should be so, and on which side it may err."""
+
+    meaning: str
+    nominal: float
+    bound: str
+    """least, most, or "" for rows for comparison."""
+
+
+def truth(languages: np.ndarray) -> float:
+    """Macro average of the expected scores of the rows that exist, for an arm without effect."""
+    expected = languages[None, :] + np.array(DOMAIN_MEANS)[DOMAIN][:, None]
+    return float(((expected * ASKED).sum(0) / ASKED.sum(0)).mean())
+
+
+class World:
+    """Draws the scores of one repetition."""
+
+    def __init__(self, seed: int, samples: int, languages: np.ndarray = SPREAD) -> None:
+        self.seed, self.samples, self.languages = seed, samples, languages
+        self.rng = np.random.default_rng(seed)
+        self.shared = self.question_effects()
+
+    def question_effects(self) -> np.ndarray:
+        """What translations share [questions]: two values, mean 0, standard deviation SHARED."""
+        found = self.rng.random(QUESTIONS) < 0.7
+        return SHARED * (found - 0.7) / math.sqrt(0.21)
+
+    def arm(self, effect: float = 0.0, runs: np.ndarray | None = None, shared: np.ndarray | None = None) -> list[Sums]:
+        """An arm's scores, one set for each run; no runs: one evaluation without training noise."""
+        shared = self.shared if shared is None else shared
+        question = shared + np.array(DOMAIN_MEANS)[DOMAIN] + ARM_BY_QUESTION * self.rng.standard_normal(QUESTIONS)
+        rows = effect + self.languages + question[:, None] + OWN * self.rng.standard_normal((QUESTIONS, LANGUAGES))
+        return [self._sums(rows)] if runs is None else [self._sums(rows + run + self._by_question()) for run in runs]
+
+    def _by_question(self) -> np.ndarray:
+        return RUN_BY_QUESTION * self.rng.standard_normal((QUESTIONS, 1)) + RUN_BY_SUITE * self.rng.standard_normal()
+
+    def _sums(self, rows: np.ndarray) -> Sums:
+        return Sums(CELLS, CLUSTERS, rows * ASKED, ASKED)
+
+    def runs(self, seeds: int) -> np.ndarray:
+        """What each training run shifts in all suites [seeds]."""
+        return RUN * self.rng.standard_normal(seeds)
+
+    def bootstrap(self, suite: str = "home", stratified: bool = True) -> ClusterBootstrap:
+        """Resamples of the questions."""
+        strata = [str(d) for d in DOMAIN] if stratified else None
+        return ClusterBootstrap(
+            CLUSTERS, samples=self.samples, confidence=1 - ALPHA, seed=self.seed, stratum=suite, strata=strata
+        )
+
+    def level(self, arm: list[Sums], bootstrap: ClusterBootstrap, model: str = "") -> Replicates:
+        """Replicates of an arm's level, over its seeds."""
+        each = [Replicates(*bootstrap.replicates(data)) for data in arm]
+        return replicates_over_seeds(
+            each, seed_multipliers(len(arm), samples=self.samples, seed=self.seed, model=model)
+        )
+
+    def p(self, contrasts: list[tuple[list[Sums], list[Sums]]], models: tuple[str, str] = ("a", "b")) -> np.ndarray:
+        """P-values of contrasts whose arms are trained models if they have several runs."""
+        found = [paired_difference(arm, reference) for arm, reference in contrasts]
+        training = []
+        for side, (model, sign) in enumerate(zip(models, (1.0, -1.0), strict=True), start=1):
+            levels = np.stack([f[side] for f in found], axis=1)
+            factors = seed_multipliers(len(levels), samples=self.samples, seed=self.seed, model=model, purpose="flips")
+            training.append((factors, sign * (levels - levels.mean(0))))
+        differences = np.stack([f[0] for f in found], axis=1)
+        return sign_flip_p(differences, flips=self.samples, seed=self.seed, stratum="home", training=training)
+
+
+def covers(estimate: Estimate, true: float) -> bool:
+    """Whether the truth lies in the interval."""
+    return estimate.low <= true <= estimate.high
+
+
+Results = Iterator[tuple[str, bool]]
+
+
+def one_seed(world: World) -> Results:
+    """Arms without training noise: levels, differences, tests."""
+    bootstrap, level = world.bootstrap(), truth(world.languages)
+    arm, twin, better = world.arm(), world.arm(), world.arm(MARGIN)
+    yield "level", covers(bootstrap.estimate(arm[0]), level)
+    yield "difference", covers(bootstrap.difference(better[0], arm[0]), MARGIN)
+    unstratified = world.bootstrap(stratified=False)
+    yield "level, domains drawn together", covers(unstratified.estimate(arm[0]), level)
+    rows = _as_rows(arm[0])
+    yield "level, rows drawn", covers(_rows_bootstrap(rows, world).estimate(rows), level)
+    p = world.p([(twin, arm), (better, arm)])
+    yield "test", bool(p[0] <= ALPHA)
+    yield "test of an effect", bool(p[1] <= ALPHA)
+    yield "test, rows flipped", _rows_p(twin[0], arm[0], world) <= ALPHA
+    for name, other in (("equivalence at the margin", better), ("equivalence of equals", twin)):
+        change = world.level(other, bootstrap) - world.level(arm, bootstrap)
+        yield name, bool(equivalent(change, MARGIN, 1 - ALPHA))
+
+
+def _as_rows(data: Sums) -> Sums:
+    """Every row a cluster of its own."""
+    question, cell = np.nonzero(data.counts)
+    totals = np.zeros((len(cell), len(data.cells)))
+    counts = totals.copy()
+    totals[np.arange(len(cell)), cell] = data.totals[question, cell]
+    counts[np.arange(len(cell)), cell] = 1.0
+    return Sums(data.cells, tuple(f"{i:04d}" for i in range(len(cell))), totals, counts)
+
+
+def _rows_bootstrap(rows: Sums, world: World) -> ClusterBootstrap:
+    return ClusterBootstrap(rows.clusters, samples=world.samples, confidence=1 - ALPHA, seed=world.seed, stratum="rows")
+
+
+def _rows_p(arm: Sums, reference: Sums, world: World) -> float:
+    difference, *_ = paired_difference([_as_rows(arm)], [_as_rows(reference)])
+    return float(sign_flip_p(difference[:, None], flips=world.samples, seed=world.seed, stratum="rows")[0])
+
+
+def several_seeds(world: World, seeds: int) -> Results:
+    """Arms trained several times, against an arm that was not, and against each other."""
+    bootstrap, level = world.bootstrap(), truth(world.languages)
+    arm, other, base = world.arm(0.0, world.runs(seeds)), world.arm(0.0, world.runs(seeds)), world.arm()
+    trained, untrained = world.level(arm, bootstrap, "a"), world.level(base, bootstrap)
+    yield f"level, {seeds} seeds", covers(trained.estimate(1 - ALPHA), level)
+    yield f"difference from base, {seeds} seeds", covers((trained - untrained).estimate(1 - ALPHA), 0.0)
+    difference = (trained - world.level(other, bootstrap, "b")).estimate(1 - ALPHA)
+    yield f"difference, {seeds} seeds", covers(difference, 0.0)
+    yield f"test, {seeds} seeds", bool(world.p([(arm, other)])[0] <= ALPHA)
+    each = [[Replicates(*bootstrap.replicates(data)) for data in side] for side in (arm, other)]
+    for name, scale in (
+        ("seeds ignored", 0.0),
+        ("seeds redrawn", 1.0),
+        ("seeds redrawn, rescaled", math.sqrt(seeds / (seeds - 1))),
+    ):
+        a, b = (_redrawn(side, scale, world) for side in each)
+        yield f"difference, {seeds} {name}", covers((a - b).estimate(1 - ALPHA), 0.0)
+
+
+def _redrawn(each: list[Replicates], scale: float, world: World) -> Replicates:
+    """Seeds drawn with replacement, their deviations from the mean scaled."""
+    seeds = len(each)
+    values, samples = np.array([r.value for r in each]), np.stack([r.samples for r in each])
+    drawn = world.rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=world.samples) / seeds
+    return Replicates(float(values.mean()), samples.mean(0) + scale * (drawn @ (values - values.mean())))
+
+
+def shift(world: World) -> Results:
+    """Difference-in-differences of two arms with three seeds on two suites."""
+    runs = world.runs(3), world.runs(3)
+    change = []
+    for suite, effects in (("home", (0.05, 0.0)), ("away", (0.02, 0.01))):
+        bootstrap, shared = world.bootstrap(suite), world.question_effects()
+        arms = [world.arm(e, r, shared) for e, r in zip(effects, runs, strict=True)]
+        change.append(world.level(arms[0], bootstrap, "a") - world.level(arms[1], bootstrap, "b"))
+    yield "difference-in-differences, 3 seeds", covers((change[1] - change[0]).estimate(1 - ALPHA), 0.01 - 0.05)
+
+
+def family(world: World) -> Results:
+    """Five arms that are alike: ten contrasts."""
+    arms = [world.arm() for _ in range(5)]
+    p = world.p([(a, b) for i, a in enumerate(arms) for b in arms[:i]])
+    yield "any of 10 contrasts, Holm", bool((holm(p) <= ALPHA).any())
+    yield "any of 10 contrasts, uncorrected", bool((p <= ALPHA).any())
+
+
+def worst_languages(world: World) -> Results:
+    """The worst of four languages, apart or all alike."""
+    for name, languages in (("apart", SPREAD), ("alike", np.zeros(LANGUAGES))):
+        data = World(world.seed, world.samples, languages).arm()[0]
+        expected = ((languages + np.array(DOMAIN_MEANS)[DOMAIN][:, None]) * ASKED).sum(0) / ASKED.sum(0)
+        values, samples = world.bootstrap().cell_replicates(data)
+        moved = 1.0 + values, 1.0 + samples  # intervals of worst cases end at 0
+        _, found = worst(*moved, [q for q, _ in CELLS])
+        yield f"worst language, {name}", covers(worst_interval(found, 1 - ALPHA), 1.0 + expected.min())
+        percentile = found.estimate(1 - ALPHA)
+        yield f"worst language, {name}, percentile", covers(percentile, 1.0 + expected.min())
+
+
+PARTS: tuple[Callable[[World], Results], ...] = (
+    one_seed, lambda w: several_seeds(w, 3), lambda w: several_seeds(w, 5), shift, family, worst_languages,
+)  # fmt: skip
+_COVERAGE = 1 - ALPHA
+CHECKS = {
+    "level": Check("interval of a level covers", _COVERAGE, "least"),
+    "level, domains drawn together": Check("for comparison: not stratified by domain", _COVERAGE, ""),
+    "level, rows drawn": Check("for comparison: translations as independent rows", _COVERAGE, ""),
+    "difference": Check("interval of a difference covers", _COVERAGE, "least"),
+    "difference-in-differences, 3 seeds": Check("interval of a shift effect covers", _COVERAGE, "least"),
+    **{
+        f"{what}, {seeds} seeds": Check("interval covers", _COVERAGE, "least")
+        for seeds in (3, 5) for what in ("level", "difference from base", "difference")
+    },
+    **{
+        f"difference, {seeds} {how}": Check("for comparison", _COVERAGE, "")
+        for seeds in (3, 5) for how in ("seeds ignored", "seeds redrawn", "seeds redrawn, rescaled")
+    },
+    "test": Check("randomisation test rejects, arms alike", ALPHA, "most"),
+    "test, 3 seeds": Check("the same, noise of training included", ALPHA, "most"),
+    "test, 5 seeds": Check("the same, noise of training included", ALPHA, "most"),
+    "test, rows flipped": Check("for comparison: translations flipped one by one", ALPHA, ""),
+    "test of an effect": Check(f"power: the arm is better by {MARGIN}", 0.5, "least"),
+    "any of 10 contrasts, Holm": Check("family-wise error, five arms alike", ALPHA, "most"),
+    "any of 10 contrasts, uncorrected": Check("for comparison", ALPHA, ""),
+    "equivalence at the margin": Check(f"called equivalent, true difference {MARGIN} = margin", ALPHA, "most"),
+    "equivalence of equals": Check("called equivalent, true difference 0", 0.2, "least"),
+    "worst language, apart": Check("interval covers, languages differ", _COVERAGE, "least"),
+    "worst language, alike": Check("interval covers, all languages alike", _COVERAGE, ""),
+    "worst language, apart, percentile": Check("for comparison: percentile interval", _COVERAGE, ""),
+    "worst language, alike, percentile": Check("for comparison: percentile interval", _COVERAGE, ""),
+}  # fmt: skip
+
+
+def run(repetitions: int, samples: int, first: int = 0) -> dict[str, float]:
+    """Share of the repetitions in which each thing was so."""
+    counts = dict.fromkeys(CHECKS, 0)
+    for repetition in range(first, first + repetitions):
+        for number, part in enumerate(PARTS):
+            for name, so in part(World(len(PARTS) * repetition + number, samples)):
+                counts[name] += so
+    return {name: count / repetitions for name, count in counts.items()}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=2000)
+    parser.add_argument("--samples", type=int, default=1000, help="resamples and flips in every repetition")
+    options = parser.parse_args()
+    started = time.perf_counter()
+    found = run(options.repetitions, options.samples)
+    print("| what | meaning | should be | measured | Monte-Carlo error |\n|---|---|---|---|---|")
+    side = {"least": "at least ", "most": "at most ", "": ""}
+    for name, check in CHECKS.items():
+        error = math.sqrt(max(found[name] * (1 - found[name]), 1e-4) / options.repetitions)
+        wanted = f"{side[check.bound]}{check.nominal:.2f}"
+        print(f"| {name} | {check.meaning} | {wanted} | {found[name]:.3f} | {error:.3f} |")
+    print(f"\n{options.repetitions} repetitions, {options.samples} samples, {time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Invariance certificate of a result: what it depends on, and a check that it does not depend on what it must not.
+
+Recorded are the code, the libraries, and the hashes of data, weights and plan. Checked for every result on a sample: the
+ranks do not change when the corpus and the queries come in another order, and the embeddings do not change, beyond the
+arithmetic's precision, when texts are encoded one by one. The tests check the same equalities at length.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybrid_core.data.suites import Suite, Texts
+from hybrid_core.encode import encode
+from hybrid_core.model import Encoder
+from hybrid_core.permutation import derive_key
+from hybrid_core.search import rank_relevant
+
+LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow")
+COSINE_TOLERANCE: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 2e-3}
+"""Largest distance 1 - cosine between an embedding computed in a batch and alone."""
+
+
+def identities(suites: Sequence[Suite], *, weights: Mapping[str, str], plans: Mapping[str, str]) -> dict[str, Any]:
+    """What a result depends on: commit, versions, and the hashes of data, weights and plans (by training)."""
+    return {
+        "commit": code_version(),
+        "versions": {name: _version(name) for name in LIBRARIES},
+        "data": {suite.name: suite.fingerprint for suite in suites},
+        "weights": dict(weights),
+        "plans": {name: plan for name, plan in plans.items() if plan},
+    }
+
+
+def check_invariance(
+    encoder: Encoder,
+    suites: Sequence[Suite],
+    vectors: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    precision: str,
+    seed: int,
+) -> dict[str, Any]:
+    """Check one encoder's results on a sample of every suite (`encoding` on the first one only, as it costs forward passes)."""
+    order = {suite.name: ranking_is_invariant(suite, *vectors[suite.name], seed=seed) for suite in suites}
+    first = suites[0]
+    deviation = encoding_deviation(encoder, first, *vectors[first.name], precision=precision, seed=seed)
+    return {"order": order, "encoding": deviation, "tolerance": COSINE_TOLERANCE[precision]}
+
+
+def summary_of_checks(checks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The checks of all models in words."""
+    failed = sorted({name for found in checks for name, same in found["order"].items() if not same})
+    worst = max(found["encoding"] for found in checks)
+    tolerance = max(found["tolerance"] for found in checks)
+    return {
+        "order of passages and queries": f"NOT the same ranks on {', '.join(failed)}"
+        if failed
+        else "same ranks (sample)",
+        "batch size of encoding": f"{'same' if worst <= tolerance else 'NOT the same'} embeddings: 1 - cosine at most "
+        f"{worst:.1e} one by one, {tolerance:.0e} allowed (sample)",
+        "ties": "the smaller passage id goes first",
+        "number of actors": "same embeddings with 1 and 4 (test of this version)",
+    }
+
+
+def code_version() -> str:
+    """Commit of a checkout (`+` after it: with changes), else the version of the installed package."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return _version("hybrid-batches")
+    try:
+        commit, changes = (
+            subprocess.run(
+                ["git", "-C", str(root), *command], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for command in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        )
+    except (OSError, subprocess.CalledProcessError):  # no git, or a checkout of another user
+        return _version("hybrid-batches")
+    return f"{commit}+" if changes else commit
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def ranking_is_invariant(
+    suite: Suite, queries: np.ndarray, passages: np.ndarray, *, seed: int, sample: int = 64, top_k: int = 10
+) -> bool:
+    """Whether a sample of queries gets the same ranks and top k from a shuffled corpus, asked in another order.
+
+    Args:
+        suite: the test collection.
+        queries: unit vectors [queries, d].
+        passages: unit vectors [passages, d].
+        seed: of the sample and the shuffle.
+        sample: number of queries.
+        top_k: depth of the lists compared.
+    """
+    generator = np.random.default_rng(derive_key(seed, "invariance", suite.name))
+    rows = generator.permutation(len(queries))[:sample]
+    order = generator.permutation(len(passages))
+    place = np.argsort(order)
+    straight = _part(suite, np.sort(rows), np.arange(len(passages)), np.arange(len(passages)))
+    shuffled = _part(suite, rows, order, place)
+    one = rank_relevant(straight, queries[np.sort(rows)], passages, top_k=top_k)
+    two = rank_relevant(shuffled, queries[rows], passages[order], top_k=top_k)
+    asked = np.argsort(rows)  # row of `two` for each row of `one`
+    found = _ranks(np.argsort(asked)[two.query], order[two.passage], two.ahead)
+    same_ranks = np.array_equal(_ranks(one.query, one.passage, one.ahead), found)
+    return same_ranks and np.array_equal(one.top, order[two.top[asked]])
+
+
+def _ranks(query: np.ndarray, passage: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    return np.column_stack([query, passage, ahead])[np.lexsort((passage, query))]
+
+
+def _part(suite: Suite, queries: np.ndarray, passages: np.ndarray, place: np.ndarray) -> Suite:
+    """The suite with these queries, and its passages in this order (`place` is the inverse)."""
+    relevant = [place[suite.relevant[row]] for row in queries]
+    return replace(
+        suite, queries=_take(suite.queries, queries), passages=_take(suite.passages, passages), relevant=relevant
+    )
+
+
+def _take(texts: Texts, rows: np.ndarray) -> Texts:
+    return Texts(**{name: [values[row] for row in rows] for name, values in vars(texts).items()})
+
+
+def encoding_deviation(
+    encoder: Encoder,
+    suite: Suite,
+    queries: np.ndarray,
+    passages: np.ndarray,
+    *,
+    precision: str,
+    seed: int,
+    sample: int = 8,
+) -> float:
+    """Largest 1 - cosine between stored embeddings and those of the same texts encoded one by one."""
+    generator = np.random.default_rng(derive_key(seed, "encoding", suite.name))
+    worst = 0.0
+    for kind, texts, vectors in (("query", suite.queries.texts, queries), ("passage", suite.passages.texts, passages)):
+        for row in generator.permutation(len(texts))[:sample]:
+            alone = encode(encoder, [texts[row]], kind, precision=precision)[0]  # type: ignore[arg-type]
+            worst = max(worst, 1.0 - float(alone @ vectors[row]))
+    return worst

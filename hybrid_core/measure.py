@@ -1,0 +1,105 @@
+"""All that is measured of one encoder: suites + embeddings -> evaluations, free baselines, variants of suites, geometry.
+
+Variants (perturbed queries, added distractors) are suites as well, named `<suite>~<variant>`: they are embedded and scored
+on the same path, and only the comparison treats them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from hybrid_core import baselines
+from hybrid_core.bm25 import rank_bm25
+from hybrid_core.config import EvaluateConfig
+from hybrid_core.data.suites import Suite
+from hybrid_core.evaluate import Evaluation, evaluate, score
+from hybrid_core.metrics.geometry import geometry
+from hybrid_core.robustness.distractors import passages_of, with_distractors
+from hybrid_core.robustness.lexicon import Lexicon
+from hybrid_core.robustness.perturbations import perturbed
+
+Embeddings = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""Suite name -> unit vectors of its queries and of its passages."""
+BM25 = "bm25"
+VARIANT = "~"
+"""Stands between the name of a suite and that of its variant."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Scores of one encoder."""
+
+    evaluations: dict[str, Evaluation]
+    """Of the suites as they are, by name."""
+    variants: dict[str, dict[str, Evaluation]]
+    """Suite -> variant -> evaluation."""
+    free: dict[str, dict[str, Evaluation]]
+    """Free baseline -> suite -> evaluation."""
+    geometry: list[dict[str, Any]]
+    """Rows suite, diagnostic, language, value."""
+    checks: dict[str, Any] = field(default_factory=dict)
+    """Of `certificate.check_invariance`."""
+
+
+def with_variants(
+    suites: Sequence[Suite], config: EvaluateConfig, *, seed: int, lexicon: Lexicon | None = None
+) -> list[Suite]:
+    """The suites, and after each the variants that the request asks for.
+
+    Raises:
+        RequestError: an unknown perturbation, a lexicon that is missing, too few texts for the distractors.
+    """
+    found = []
+    for suite in suites:
+        found.append(suite)
+        found += [perturbed(suite, name, seed=seed, lexicon=lexicon) for name in config.perturbations]
+        if config.distractors:
+            others = passages_of(other for other in suites if other is not suite)
+            found += [with_distractors(suite, others, count=count, seed=seed) for count in config.distractors]
+    return found
+
+
+def measure(suites: Sequence[Suite], vectors: Embeddings, config: EvaluateConfig, *, seed: int) -> Measurement:
+    """Score one encoder on suites and variants of suites.
+
+    Args:
+        suites: from `with_variants`.
+        vectors: of every one of them.
+        config: which baselines and diagnostics are wanted.
+        seed: of the samples that diagnostics are estimated on.
+    """
+    evaluations: dict[str, Evaluation] = {}
+    variants: dict[str, dict[str, Evaluation]] = {}
+    found = Measurement(evaluations, variants, {}, [])
+    for suite in suites:
+        queries, passages = vectors[suite.name]
+        evaluation = evaluate(suite, queries, passages, top_k=config.top_k)
+        name, _, variant = suite.name.partition(VARIANT)
+        if variant:
+            variants.setdefault(name, {})[variant] = evaluation
+            continue
+        evaluations[name] = evaluation
+        for method in (m for m in config.baselines if m != BM25):
+            found.free.setdefault(method, {})[name] = evaluate_free(suite, method, queries, passages, config.top_k)
+        if config.geometry:
+            found.geometry.extend({"suite": name, **row} for row in geometry(suite, queries, passages, seed=seed))
+    return found
+
+
+def evaluate_free(suite: Suite, method: str, queries: np.ndarray, passages: np.ndarray, top_k: int) -> Evaluation:
+    """Score an encoder after a change of its vectors that needs no training (`baselines.METHODS`)."""
+    changed = baselines.apply(method, queries, passages, suite.queries.languages, suite.passages.languages)
+    return evaluate(suite, *changed, top_k=top_k)
+
+
+def evaluate_bm25(suites: Sequence[Suite], top_k: int) -> dict[str, Evaluation]:
+    """BM25 on the suites that have the mono setting, the only one in which words can match."""
+    return {
+        suite.name: score(replace(suite, settings=("mono",)), rank_bm25(suite, top_k), top_k=top_k)
+        for suite in suites
+        if "mono" in suite.settings
+    }

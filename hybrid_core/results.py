@@ -1,0 +1,83 @@
+"""From measurements of several encoders to one comparison: the mapping that reports draw and MLflow stores.
+
+measurements -> arms (models, and each with its free baselines) -> levels, differences, tests -> comparison
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hybrid_core.comparison import compare, mean_over_seeds
+from hybrid_core.config import EvaluateConfig
+from hybrid_core.data.suites import Suite
+from hybrid_core.evaluate import Evaluation
+from hybrid_core.measure import BM25, Measurement, evaluate_bm25
+from hybrid_core.robustness.effects import perturbation_effects
+from hybrid_core.robustness.unseen import unseen_effects
+
+Json = dict[str, Any]
+Measured = Mapping[str, Sequence[Measurement]]
+"""Model -> its measurements, one for each seed it was trained with."""
+
+
+def compare_measured(
+    measured: Measured,
+    suites: Sequence[Suite],
+    config: EvaluateConfig,
+    *,
+    in_domain: str,
+    seed: int,
+    seen: Sequence[str] = (),
+) -> Json:
+    """Everything a report says about these models: `comparison.compare` and what goes beside it.
+
+    Args:
+        measured: by model, in the order of the report; the first is what others are compared with.
+        suites: the suites as they are, without variants.
+        config: intervals, baselines.
+        in_domain: suite of the training domain.
+        seed: of the resamples.
+        seen: languages of the training data; empty: nothing is said about unseen ones.
+    """
+    arms, free = _with_free_baselines(measured, suites, config)
+    comparison = compare(arms, config, in_domain=in_domain, seed=seed, free=free)
+    bootstrap: Json = {"samples": config.bootstrap_samples, "confidence": config.confidence, "seed": seed}
+    comparison["perturbations"] = [
+        row
+        for model, seeds in measured.items()
+        for suite in seeds[0].variants
+        for row in perturbation_effects(
+            mean_over_seeds([m.evaluations[suite] for m in seeds]), _variants_of(seeds, suite), arm=model, **bootstrap
+        )
+    ]
+    comparison["geometry"] = [{"arm": model, **row} for model, seeds in measured.items() for row in seeds[0].geometry]
+    comparison["unseen"] = [
+        row
+        for suite in (comparison["suites"] if seen else ())
+        for row in unseen_effects({m: mean_over_seeds(arms[m][suite]) for m in measured}, seen, **bootstrap)
+    ]
+    return comparison
+
+
+def _variants_of(seeds: Sequence[Measurement], suite: str) -> dict[str, Evaluation]:
+    return {name: mean_over_seeds([m.variants[suite][name] for m in seeds]) for name in seeds[0].variants[suite]}
+
+
+Arms = dict[str, dict[str, Sequence[Evaluation]]]
+
+
+def _with_free_baselines(measured: Measured, suites: Sequence[Suite], config: EvaluateConfig) -> tuple[Arms, Json]:
+    """Arms (suite -> evaluation of every seed), and which of them cost nothing beside a model that is there."""
+    arms: Arms = {}
+    free: Json = {}
+    for model, seeds in measured.items():
+        arms[model] = {suite: [m.evaluations[suite] for m in seeds] for suite in seeds[0].evaluations}
+        for method in seeds[0].free:
+            name = f"{model}+{method}"
+            arms[name] = {suite: [m.free[method][suite] for m in seeds] for suite in seeds[0].free[method]}
+            free[name] = {"of": model, "method": method}
+    if BM25 in config.baselines:
+        arms[BM25] = {suite: [e] for suite, e in evaluate_bm25(suites, config.top_k).items()}
+        free[BM25] = {"of": "", "method": BM25}
+    return arms, free

@@ -1,0 +1,123 @@
+"""The evaluation half of jobs: suites and their variants, embeddings from Ray Data, measurements."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hybrid_core import storage
+from hybrid_core.certificate import check_invariance, identities, summary_of_checks
+from hybrid_core.config import Config
+from hybrid_core.data.sources import open_sources
+from hybrid_core.data.suites import Suite, load_suites
+from hybrid_core.evaluate import Evaluation
+from hybrid_core.measure import Measurement, measure, with_variants
+from hybrid_core.metrics.fertility import fertility_rows
+from hybrid_core.model import exported_model, load_encoder
+from hybrid_core.robustness.lexicon import Lexicon, build_lexicon, read_lexicon
+from hybrid_core.settings import as_dict, digest
+from hybrid_core.storage import absolute, join
+
+
+def suites_of(config: Config) -> list[Suite]:
+    """The suites of the request."""
+    return load_suites(
+        config.evaluate.suites, config.data.suites, config.evaluate.candidate_text, corpus=config.data.suite_passages
+    )
+
+
+def suites_and_variants(config: Config, suites: Sequence[Suite]) -> list[Suite]:
+    """The suites, and after each the perturbed and enlarged ones that the request asks for."""
+    return with_variants(suites, config.evaluate, seed=config.seed, lexicon=_lexicon(config))
+
+
+def _lexicon(config: Config) -> Lexicon | None:
+    wanted = config.evaluate.lexicon
+    if wanted != "corpus":
+        return read_lexicon(Path(wanted)) if wanted else None
+    questions: dict[str, dict[str, str]] = {}
+    for source in open_sources(config).values():
+        for language in source.corpus.languages:
+            rows = np.arange(*source.corpus.rows_of(language))
+            columns = (source.corpus.column(name, rows) for name in ("meaning_id", "query"))
+            questions.setdefault(language, {}).update(zip(*columns, strict=True))
+    return build_lexicon(questions)
+
+
+def encode_suites(config: Config, model: str, suites: Sequence[Suite]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Embeddings (queries, passages) of every suite; a text that occurs in several is encoded once."""
+    from ray_jobs._ray.encoding import encode_texts
+
+    columns = [
+        ([f"{kind}\t{text}" for text in texts.texts])
+        for suite in suites
+        for kind, texts in (("query", suite.queries), ("passage", suite.passages))
+    ]
+    rows: dict[str, int] = {}
+    places = [np.array([rows.setdefault(key, len(rows)) for key in column], dtype=np.int64) for column in columns]
+    kinds, texts = zip(*(key.split("\t", 1) for key in rows), strict=True)
+    table = pa.table({"row": np.arange(len(rows)), "kind": kinds, "text": texts})
+    settings = {k: v for k, v in as_dict(config.encode).items() if k == "precision"} | as_dict(config.model)
+    weights = storage.read_json(join(model, storage.MARKER))["files"]
+    key = digest([weights, list(rows), settings])
+    vectors = encode_texts(table, model, join(absolute(config.output), "embeddings", key), config)
+    pairs = zip(places[::2], places[1::2], strict=True)
+    return {suite.name: (vectors[q], vectors[p]) for suite, (q, p) in zip(suites, pairs, strict=True)}
+
+
+def measure_model(config: Config, model: str, suites: Sequence[Suite], name: str, *, seed: int) -> Measurement:
+    """Measure a model on suites and their variants; per-query scores are kept as Parquet under `<output>/scores/<name>`."""
+    vectors = encode_suites(config, model, suites)
+    found = measure(suites, vectors, config.evaluate, seed=seed)
+    for suite, evaluation in scored_suites(found).items():
+        file = join(absolute(config.output), "scores", name, f"{suite}.parquet")
+        storage.write_bytes(file, parquet_bytes(evaluation.per_query))
+    encoder = load_encoder(exported_model(config.model, model))
+    if config.evaluate.geometry:
+        clean = [suite for suite in suites if suite.name in found.evaluations]
+        found.geometry.extend({"suite": s.name, **row} for s in clean for row in fertility_rows(encoder.tokenizer, s))
+    found.checks.update(check_invariance(encoder, suites, vectors, precision=config.encode.precision, seed=seed))
+    return found
+
+
+def seen_languages(config: Config) -> tuple[str, ...]:
+    """Languages of the training data, as far as the request says."""
+    if config.evaluate.seen_languages:
+        return config.evaluate.seen_languages
+    return tuple(sorted({x for source in open_sources(config).values() for x in source.corpus.languages}))
+
+
+def certificate(
+    config: Config,
+    suites: Sequence[Suite],
+    models: Mapping[str, str],
+    measured: Mapping[str, Sequence[Measurement]],
+    plans: Mapping[str, str],
+) -> dict[str, Any]:
+    """What the results depend on, and the checks that they depend on nothing else; models and plans by training."""
+    weights = {name: digest(storage.read_json(join(uri, storage.MARKER))["files"]) for name, uri in models.items()}
+    encoding = {key: getattr(config.encode, key) for key in ("precision", "actors", "tokens_per_batch")}
+    checks = [m.checks for seeds in measured.values() for m in seeds]
+    return identities(suites, weights=weights, plans=plans) | {
+        "encoding": encoding,
+        "checks": summary_of_checks(checks),
+    }
+
+
+def scored_suites(measurement: Measurement) -> dict[str, Evaluation]:
+    """Evaluations of the suites and of their variants, by the name of the suite that was scored."""
+    variants = [e for of_suite in measurement.variants.values() for e in of_suite.values()]
+    return {e.suite: e for e in (*measurement.evaluations.values(), *variants)}
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as the bytes of a Parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()

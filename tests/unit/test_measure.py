@@ -1,0 +1,115 @@
+"""What is measured of one encoder, and the comparison that comes of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_up_suites import a_suite, smooth_vectors
+
+from hybrid_core.config import EvaluateConfig
+from hybrid_core.data.suites import Suite
+from hybrid_core.errors import RequestError
+from hybrid_core.evaluate import BIAS_METRICS, METRICS, evaluate
+from hybrid_core.measure import Embeddings, Measurement, measure, with_variants
+from hybrid_core.results import compare_measured
+from hybrid_core.stats import sums
+
+CONFIG = EvaluateConfig(bootstrap_samples=100, perturbations=("case", "typos"), distractors=(2,))
+
+
+def two_suites() -> list[Suite]:
+    return [renamed(a_suite(seed), name) for seed, name in enumerate(("home", "away"))]
+
+
+def renamed(suite: Suite, name: str) -> Suite:
+    """With texts of its own, so that the suites can lend each other distractors."""
+    texts = [f"{text} {name}" for text in suite.passages.texts]
+    return replace(suite, name=name, passages=replace(suite.passages, texts=texts, sentences=texts))
+
+
+def made_up_vectors(suites: list[Suite], seed: int = 0) -> Embeddings:
+    """Passages of a suite and of its variants have the same vectors in the rows they share."""
+    return {s.name: (smooth_vectors(len(s.queries), seed + 1), smooth_vectors(len(s.passages), seed)) for s in suites}
+
+
+def measured(seed: int = 0, config: EvaluateConfig = CONFIG) -> tuple[list[Suite], Measurement]:
+    whole = with_variants(two_suites(), config, seed=0)
+    return whole, measure(whole, made_up_vectors(whole, seed), config, seed=0)
+
+
+def test_every_suite_comes_with_the_variants_asked_for() -> None:
+    names = [s.name for s in with_variants(two_suites(), CONFIG, seed=0)]
+    assert names == [
+        f"{suite}{variant}" for suite in ("home", "away") for variant in ("", "~case", "~typos", "~distractors_2")
+    ]
+
+
+def test_a_request_without_variants_measures_the_suites_alone() -> None:
+    assert [s.name for s in with_variants(two_suites(), EvaluateConfig(), seed=0)] == ["home", "away"]
+
+
+def test_code_switching_without_words_is_refused() -> None:
+    with pytest.raises(RequestError, match="needs a lexicon"):
+        with_variants(two_suites(), EvaluateConfig(perturbations=("code_switching",)), seed=0)
+
+
+def test_variants_and_free_baselines_are_kept_apart_from_the_suites() -> None:
+    _, found = measured()
+    assert list(found.evaluations) == list(found.variants) == ["home", "away"]
+    assert list(found.variants["home"]) == ["case", "typos", "distractors_2"]
+    assert {m: list(e) for m, e in found.free.items()} == {
+        m: ["home", "away"] for m in ("mean_offset", "top_component", "csls")
+    }
+    assert {row["suite"] for row in found.geometry} == {"home", "away"}
+
+
+def test_a_suite_is_scored_as_by_evaluate() -> None:
+    whole, found = measured()
+    home = whole[0]
+    alone = evaluate(home, *made_up_vectors(whole)["home"])
+    scored = found.evaluations["home"].per_query
+    for metric in (*METRICS, *BIAS_METRICS):
+        np.testing.assert_array_equal(scored[metric].to_numpy(), alone.per_query[metric].to_numpy())
+
+
+def test_a_comparison_holds_models_free_baselines_variants_and_unseen_languages() -> None:
+    models = {name: [measured(seed)[1]] for seed, name in ((0, "base"), (5, "hybrid"))}
+    comparison = compare_measured(models, two_suites(), CONFIG, in_domain="home", seed=0, seen=("de", "en"))
+    assert comparison["arms"][0] == "base" and set(comparison["arms"]) == {
+        "base", "hybrid", "bm25", *(f"{m}+{f}" for m in models for f in ("mean_offset", "top_component", "csls"))
+    }  # fmt: skip
+    assert comparison["free"]["hybrid+csls"] == {"of": "hybrid", "method": "csls"}
+    assert {row["setting"] for row in comparison["levels"] if row["arm"] == "bm25"} == {"mono"}
+    assert {(r["suite"], r["perturbation"], r["arm"]) for r in comparison["perturbations"]} == {
+        (s, v, m) for s in ("home", "away") for v in ("case", "typos", "distractors_2") for m in models
+    }
+    assert {r["arm"] for r in comparison["geometry"]} == set(models)
+    assert {r["group"] for r in comparison["unseen"] if r["setting"] == "mono"} == {"seen", "unseen", "gap"}
+    assert json.loads(json.dumps(comparison)) == json.loads(json.dumps(comparison))
+
+
+def test_nothing_is_said_of_unseen_languages_when_none_is_known() -> None:
+    comparison = compare_measured({"base": [measured()[1]]}, two_suites(), CONFIG, in_domain="home", seed=0)
+    assert comparison["unseen"] == []
+
+
+def test_the_level_of_a_model_is_the_mean_over_its_seeds() -> None:
+    seeds = [measured(seed)[1] for seed in (0, 5)]
+    comparison = compare_measured({"hybrid": seeds}, two_suites(), CONFIG, in_domain="home", seed=0)
+    (row,) = [
+        r for r in comparison["levels"]
+        if (r["arm"], r["suite"], r["setting"], r["metric"]) == ("hybrid", "home", "multi", "mAP")
+    ]  # fmt: skip
+    each = []
+    for found in seeds:
+        data = sums(found.evaluations["home"].per_query, "multi", "mAP")
+        each.append(np.nanmean(data.totals.sum(0) / data.counts.sum(0)))
+    assert row["value"] == pytest.approx(np.mean(each))
+
+
+def test_baselines_and_diagnostics_can_be_left_out() -> None:
+    _, found = measured(config=EvaluateConfig(baselines=(), geometry=False))
+    assert (found.free, found.geometry, found.variants) == ({}, [], {})
