@@ -293,6 +293,7 @@ class EvaluateConfig:
         low=1,
         high=10**9,
     )
+    run_depth: int = setting(0, "passages per query in TREC runs under `<output>/trec`; 0: none", low=0, high=10_000)
     seen_languages: tuple[str, ...] = setting(
         (), "languages of the training data, to tell seen from unseen; empty: those of data.corpus in a job that trains"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from hybrid_core.certificate import check_invariance, identities, summary_of_che
 from hybrid_core.config import Config
 from hybrid_core.data.sources import open_sources
 from hybrid_core.data.suites import Suite, load_suites
+from hybrid_core.data.suites.trec import write_qrels, write_run
 from hybrid_core.evaluate import Evaluation
 from hybrid_core.measure import Measurement, measure, with_variants
 from hybrid_core.metrics.fertility import fertility_rows
 from hybrid_core.model import exported_model, load_encoder
 from hybrid_core.robustness.lexicon import Lexicon, build_lexicon, read_lexicon
+from hybrid_core.search import top_k
 from hybrid_core.settings import as_dict, digest
 from hybrid_core.storage import absolute, join
 
@@ -75,15 +78,36 @@ def measure_model(config: Config, model: str, suites: Sequence[Suite], name: str
     """Measure a model on suites and their variants; per-query scores are kept as Parquet under `<output>/scores/<name>`."""
     vectors = encode_suites(config, model, suites)
     found = measure(suites, vectors, config.evaluate, seed=seed)
-    for suite, evaluation in scored_suites(found).items():
-        file = join(absolute(config.output), "scores", name, f"{suite}.parquet")
+    for scored, evaluation in scored_suites(found).items():
+        file = join(absolute(config.output), "scores", name, f"{scored}.parquet")
         storage.write_bytes(file, parquet_bytes(evaluation.per_query))
+    clean = [suite for suite in suites if suite.name in found.evaluations]
+    for suite in clean if config.evaluate.run_depth else ():
+        _write_runs(config, suite, *vectors[suite.name], name)
     encoder = load_encoder(exported_model(config.model, model))
     if config.evaluate.geometry:
-        clean = [suite for suite in suites if suite.name in found.evaluations]
         found.geometry.extend({"suite": s.name, **row} for s in clean for row in fertility_rows(encoder.tokenizer, s))
     found.checks.update(check_invariance(encoder, suites, vectors, precision=config.encode.precision, seed=seed))
     return found
+
+
+def _write_runs(config: Config, suite: Suite, queries: np.ndarray, passages: np.ndarray, name: str) -> None:
+    """Judgements, and the best passages of the mixed pool and of the query's own language, in TREC form."""
+    folder = join(absolute(config.output), "trec", name)
+    write_qrels(suite, join(folder, f"{suite.name}.qrels"))
+    ids = np.array(suite.passages.ids)
+    place = np.argsort(np.argsort(ids, kind="stable"))
+    codes = {language: code for code, language in enumerate(sorted({*suite.queries.languages, *suite.languages}))}
+    own = tuple(np.array([codes[x] for x in texts.languages]) for texts in (suite.queries, suite.passages))
+    for setting, languages in (("multi", None), ("mono", own)):
+        if setting in suite.settings:
+            smallest = min(Counter(suite.passages.languages).values()) if languages else len(ids)
+            k = min(config.evaluate.run_depth, smallest)
+            found = top_k(queries, passages, k, place=place, languages=languages)  # type: ignore[arg-type]
+            asked = np.flatnonzero((found.rows >= 0).all(1))
+            query_ids = [suite.queries.ids[row] for row in asked]
+            file = join(folder, f"{suite.name}.{setting}.run")
+            write_run(file, query_ids, ids[found.rows[asked]], found.scores[asked], name)
 
 
 def seen_languages(config: Config) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import ir_measures
 import mlflow
 import numpy as np
 import pyarrow.parquet as pq
@@ -31,7 +32,8 @@ def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
     first = jobs.run("study", *flags)
     assert first.status == 0, first.output
     assert first.summary["status"] == "done"
-    assert {"base", "mono", "hybrid@0.25"} == {name.split("/")[0] for name in first.summary["metrics"]}
+    arms = {name.split("/")[0] for name in first.summary["metrics"]}
+    assert {arm for arm in arms if "+" not in arm} == {"base", "mono", "hybrid@0.25", "bm25"}
     assert all(0 <= v <= 1 for name, v in first.summary["metrics"].items() if name.endswith("mAP"))
 
     out = jobs.home / "out"
@@ -52,10 +54,30 @@ def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
     assert again.summary["mlflow_run_id"] == first.summary["mlflow_run_id"]
     assert check_tracking(out, first.summary["mlflow_run_id"]) == model_id
 
-    served = jobs.run("evaluate", "--set", f"model.name=models:/{model_id}")
+    extras = ["--set", "evaluate.perturbations=typos,case", "--set", "evaluate.run_depth=1000"]
+    served = jobs.run("evaluate", "--set", f"model.name=models:/{model_id}", *extras)
     assert served.status == 0, served.output
     name = "made_up/multi/mAP"
     assert abs(served.summary["metrics"][name] - first.summary["metrics"][f"hybrid@0.25/{name}"]) < 1e-6
+    check_evaluation(out, served.summary["metrics"])
+
+
+def check_evaluation(out: Path, metrics: dict[str, float]) -> None:
+    """Report, certificate, free baselines, perturbations; and another tool finds the same from the TREC files."""
+    stored = json.loads((out / "report" / "report.json").read_text())
+    assert stored["certificate"]["checks"]["order of passages and queries"].startswith("same")
+    assert stored["certificate"]["checks"]["batch size of encoding"].startswith("same")
+    assert set(stored["arms"]) == {"model", "model+mean_offset", "model+top_component", "model+csls", "bm25"}
+    assert {row["perturbation"] for row in stored["perturbations"]} == {"typos", "case"}
+    assert {f.name for f in (out / "report").iterdir()} >= {"report.html", "report.tex", "languages.html"}
+    (folder,) = (out / "trec").iterdir()
+    judged = list(ir_measures.read_trec_qrels(str(folder / "made_up.qrels")))
+    for setting in ("mono", "multi"):
+        run = list(ir_measures.read_trec_run(str(folder / f"made_up.{setting}.run")))
+        language = {judgement.query_id: judgement.query_id[:2] for judgement in judged}
+        pool = [j for j in judged if setting == "multi" or j.doc_id[:2] == language[j.query_id]]
+        found = ir_measures.calc_aggregate([ir_measures.AP], pool, run)[ir_measures.AP]
+        assert found == pytest.approx(metrics[f"made_up/{setting}/mAP"], abs=1e-6)
 
 
 def check_tracking(out: Path, parent_id: str) -> str:

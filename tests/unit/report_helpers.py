@@ -9,11 +9,12 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from hybrid_core.comparison import Json, compare
+from hybrid_core.comparison import Json, compare, find
 from hybrid_core.config import EvaluateConfig
 from hybrid_core.data.suites import SETTINGS, Suite, Texts
 from hybrid_core.evaluate import Evaluation, evaluate
 from hybrid_core.report.lookup import languages_of, settings_in
+from hybrid_core.report.tables import COLUMNS
 
 LANGUAGES = ("ar", "en", "zh")
 ELEVEN = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
@@ -94,6 +95,19 @@ class Loads(HTMLParser):
                 self.ids.append(value or "")
 
 
+def expected_row(comparison: Json, suite: str, arm: str) -> list[tuple[str, str]]:
+    """(Value, interval) as text of every column of the main table."""
+    cells = []
+    for setting, metric in COLUMNS:
+        try:
+            row = find(comparison["levels"], suite=suite, setting=setting, metric=metric, arm=arm)
+        except KeyError:
+            cells.append(("–", ""))
+        else:
+            cells.append((f"{100 * row['value']:.1f}", f"{100 * row['low']:.1f}–{100 * row['high']:.1f}"))
+    return cells
+
+
 def rows_of(section: str, html: str) -> str:
     """The HTML of a section, named by the id of its heading; empty where there is none."""
     start = html.find(f'id="{section}"')
@@ -142,7 +156,11 @@ def with_sections(comparison: Json) -> Json:
 
     def changed() -> Json:
         change = around(generator.normal(-0.02, 0.03), 0.02)
-        return level() | {"difference": change["value"], "difference_low": change["low"], "difference_high": change["high"]}
+        return level() | {
+            "difference": change["value"],
+            "difference_low": change["low"],
+            "difference_high": change["high"],
+        }
 
     parts = [("", ""), *((language, "") for language in LANGUAGES), ("", "law & order")]
     return comparison | {

@@ -54,3 +54,47 @@ def test_suites_with_a_single_setting_render(settings: tuple[str, ...]) -> None:
     assert "hybrid@0.25" in render(comparison)
     figures.heat_map_figure(comparison, "home")
     figures.shift_figure(comparison, "hybrid@0.25", "base")
+
+
+def test_figures_show_models_only(study: Json) -> None:
+    crowded = with_free_baselines(study)
+    titles = [axes.get_title(loc="left") for axes in figures.heat_map_figure(crowded, "sample_home").axes]
+    assert [title for title in titles if title] == study["arms"]
+    named = figures.levels_figure(crowded).legends[0].get_texts()
+    assert [text.get_text() for text in named] == study["arms"]
+
+
+def test_rank_distance_figure_marks_the_median_of_every_model(study: Json) -> None:
+    shown = figures.rank_distance_figure(with_sections(study)).axes
+    assert [axes.get_title(loc="left") for axes in shown] == ["home"], "other suites hold no quantiles"
+    assert [line.get_xdata()[0] for line in shown[0].lines] == [9.0] * len(study["arms"])
+    assert [text.get_text() for text in shown[0].get_yticklabels()] == study["arms"]
+
+
+def test_perturbation_figure_shows_differences_of_all_queries(study: Json) -> None:
+    study = with_sections(study)
+    axes = figures.perturbation_figure(study, "sample_home").axes[0]
+    drawn = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
+    rows = [r for r in study["perturbations"] if r["setting"] == "mono" and not r["language"] and not r["domain"]]
+    assert sorted(drawn) == pytest.approx(sorted(100 * row["difference"] for row in rows))
+
+
+def test_shift_figure_has_a_row_for_every_shifted_suite_that_has_an_effect(study: Json) -> None:
+    def rows(comparison: Json) -> list[str]:
+        return [
+            label.get_text() for label in figures.shift_figure(comparison, "hybrid", "mono").axes[0].get_yticklabels()
+        ]
+
+    assert rows(study)[-2:] == ["change: away", "change: odd"]
+    del study["shift_by_suite"]
+    assert rows(study)[-1].startswith("change outside") and len(rows(study)) == len(study["suites"]) + 1
+
+
+def test_large_heat_maps_are_pictures_without_numbers(study: Json) -> None:
+    languages = [f"l{n:02d}" for n in range(24)]
+    study["pools"]["sample_home"] = dict.fromkeys(languages, 5)
+    study["heat_maps"] = [
+        {"arm": arm, "suite": "sample_home", "metric": "mAP", "query": q, "passage": p, "value": 0.5}
+        for arm in study["arms"] for q in languages for p in languages
+    ]  # fmt: skip
+    assert list(figures.heat_map_figure(study, "sample_home").axes[0].texts) == []
