@@ -4,8 +4,10 @@
     python benchmarks/search_speed.py ranks [--before REVISION] [--rounds 3]
 
 Every measurement runs in a process of its own, the sides in turns and in changing order; only the search is timed, after
-a small one that loads the libraries. Vectors are random of length 1. Memory is what the search adds to the process
-beside its vectors (anonymous pages, sampled), so that a memory map does not count.
+a small one that loads the libraries. Processor seconds count all threads: they say more than the clock where other work
+runs beside (with --threads 1, so that no thread spends them waiting for another). Vectors are random of length 1.
+Memory is what the search adds to the process beside its vectors (anonymous pages, sampled), so that a memory map does
+not count.
 """
 
 from __future__ import annotations
@@ -85,17 +87,19 @@ def rounds(options: argparse.Namespace) -> None:
                 f"round {number} {side} {found[side][-1]}, load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True
             )
         agree(options, sides)
-    print(
-        f"| side | seconds: median (range) | {sides[0]} / side: median (range) | memory added, MB |\n|---|---|---|---|"
-    )
+    print(f"| side | seconds | processor seconds | {sides[0]} / side: seconds | processor seconds | memory added, MB |")
+    print("|---|---|---|---|---|---|")
     for side in sides:
-        seconds = [r["seconds"] for r in found[side]]
-        ratios = [a["seconds"] / b["seconds"] for a, b in zip(found[sides[0]], found[side], strict=True)]
-        memory = max(r["megabytes"] for r in found[side])
-        print(
-            f"| {side} | {statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f}) "
-            f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) | {memory:.0f} |"
-        )
+        cells = [spread([r[clock] for r in found[side]]) for clock in ("seconds", "cpu")]
+        for clock in ("seconds", "cpu"):
+            pairs = zip(found[sides[0]], found[side], strict=True)
+            cells.append(spread([first[clock] / other[clock] for first, other in pairs]))
+        print(f"| {side} | {' | '.join(cells)} | {max(r['megabytes'] for r in found[side])} |")
+
+
+def spread(values: list[float]) -> str:
+    """Median with smallest and largest."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 def child(options: argparse.Namespace, side: str) -> dict[str, Any]:
@@ -113,7 +117,8 @@ def one_side(options: argparse.Namespace) -> None:
     """Measure, keep the answer for comparison, print seconds and memory."""
     search = {"top_k": top_k_side, "ranks": ranks_side}[options.what](options)
     seconds, cpu, megabytes, answer = measured(search)
-    np.savez(Path(options.folder) / f"{options.side}.npz", **answer)
+    for name, values in answer.items():
+        np.save(Path(options.folder) / f"{options.side}.{name}.npy", values)
     print(json.dumps({"seconds": round(seconds, 3), "cpu": round(cpu, 2), "megabytes": round(megabytes)}))
 
 
@@ -196,10 +201,11 @@ def anonymous() -> float:
 
 def agree(options: argparse.Namespace, sides: tuple[str, ...]) -> None:
     """Say how many entries of each side's answer equal the first side's."""
-    first = np.load(Path(options.folder) / f"{sides[0]}.npz")
+    folder = Path(options.folder)
+    names = {"top_k": ("rows",), "ranks": ("rows", "ahead")}[options.what]
+    first = {name: np.load(folder / f"{sides[0]}.{name}.npy") for name in names}
     for side in sides[1:]:
-        other = np.load(Path(options.folder) / f"{side}.npz")
-        shares = {name: float(np.mean(first[name] == other[name])) for name in first.files if name != "scores"}
+        shares = {name: float(np.mean(first[name] == np.load(folder / f"{side}.{name}.npy"))) for name in names}
         print(f"equal to {sides[0]}: {side} {shares}", file=sys.stderr)
 
 

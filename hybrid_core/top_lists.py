@@ -17,10 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from hybrid_core.scores import exact_form, exact_pairs, low_precision_error
+from hybrid_core.scores import exact_form, exact_pairs, float32_error, low_precision_error
 
 QUERY_BLOCK = 512
 PASSAGE_BLOCK = 16384
+_ROWS_IN_CACHE = 1024
 
 
 class TopK(NamedTuple):
@@ -54,7 +55,7 @@ class TopLists:
         if np.isneginf(floor).any() and k < scores.shape[1]:
             part = np.partition(_numpy(scores), -k, axis=1)[:, -k:]
             floor = np.maximum(floor, part[:, :1])
-        found = np.flatnonzero(_at_least(scores, floor))
+        found = _where(_at_least(scores, floor))
         if len(found):
             values = _numpy(scores.reshape(-1)[torch.from_numpy(found)])
             new_scores, new_rows = _pad(found, values, scores.shape, rows)
@@ -73,6 +74,15 @@ def _at_least(scores: torch.Tensor, floor: np.ndarray) -> np.ndarray:
         bits = torch.from_numpy(floor).to(scores.dtype).view(torch.int16)
         return np.asarray(scores.view(torch.int16).numpy() >= bits.numpy())
     return np.asarray(_numpy(scores) >= floor.astype(np.float64 if scores.dtype == torch.float64 else np.float32))
+
+
+def _where(mask: np.ndarray) -> np.ndarray:
+    """Flat positions of the few that are true, ascending; looked for eight at a time."""
+    flat = mask.reshape(-1)
+    whole = len(flat) // 8 * 8
+    eights = np.flatnonzero(flat[:whole].view(np.uint64) != 0)
+    line, bit = np.nonzero(flat[:whole].reshape(-1, 8)[eights])
+    return np.concatenate([eights[line] * 8 + bit, whole + np.flatnonzero(flat[whole:])])
 
 
 def _numpy(scores: torch.Tensor) -> np.ndarray:
@@ -231,25 +241,33 @@ def _search(task: _Task, k: int, place: np.ndarray) -> TopK:
 
 
 def _by_candidates(asked: np.ndarray, task: _Task, result: TopLists, precision: _Precision) -> np.ndarray:
-    """Fill in the lists of these queries; which of them are certain [n]."""
+    """Fill in the lists of these queries; which of them are certain [n].
+
+    Candidates are scored on passages less a vector near them all: that changes a query's scores by one number, and as
+    embeddings of one model point one way, what is left is short, and so are its errors.
+    """
     k = result.rows.shape[1]
     wanted = min(k + 8 + round(precision.more * k), task.size)
     candidates = TopLists(len(asked), wanted, None)
     queries, lengths = _of_length_one(task.queries[asked])
     narrow = torch.from_numpy(queries).to(precision.dtype)
-    longest = 0.0
+    centre, farthest = None, 0.0
     for rows, block in task.blocks():
-        longest = max(longest, _longest(block, rows))
-        other = torch.from_numpy(block if block.flags.writeable else block.copy()).to(precision.dtype).T
+        centre = block.mean(axis=0) if centre is None else centre  # any would do; near all passages, errors are small
+        other, length = _less(block, centre, precision.dtype, rows)
+        farthest = max(farthest, length)
         for here in _slices(len(asked), task.query_block):
-            candidates.update(here, narrow[here] @ other, rows)
-    error = longest * low_precision_error(queries, narrow, precision.rounding)
+            candidates.update(here, narrow[here] @ other.T, rows)
+    longest = farthest + float(np.linalg.norm(np.asarray(centre)))
+    error = farthest * low_precision_error(queries, narrow, precision.rounding)
+    error += 2 * longest * float32_error(queries.shape[1])  # the subtraction, and the exact score's grid
     for here in _slices(len(asked), task.query_block):
         _order_exactly(candidates, here, asked[here], task, result, error[here, None], precision.rounding)
     if wanted == task.size:
         return np.ones(len(asked), dtype=bool)
     last = candidates.scores[:, -1]
-    settled = result.scores[asked, -1] / lengths > last + precision.rounding * np.abs(last) + error
+    shift = queries.astype(np.float64) @ np.asarray(centre, dtype=np.float64)
+    settled = result.scores[asked, -1] / lengths - shift > last + precision.rounding * np.abs(last) + error
     return np.asarray(settled)
 
 
@@ -262,12 +280,24 @@ def _of_length_one(queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(queries / powers[:, None], dtype=np.float32), powers
 
 
-def _longest(block: np.ndarray, rows: np.ndarray) -> float:
-    """Largest length of a vector, rounded up."""
-    squares = np.einsum("ij,ij->i", block, block)
-    if not np.isfinite(squares).all():
-        raise ValueError(f"passage {int(rows[np.argmin(np.isfinite(squares))])} has a component that is not finite")
-    return 1.001 * math.sqrt(squares.max())
+def _less(block: np.ndarray, centre: np.ndarray, dtype: torch.dtype, rows: np.ndarray) -> tuple[torch.Tensor, float]:
+    """The block [w, d] less the centre, in another type, and the largest length before that, rounded up."""
+    other = torch.empty(block.shape, dtype=dtype)
+    largest = 0.0
+    for here in _slices(len(block), _ROWS_IN_CACHE):
+        part = block[here] - centre
+        squares = np.einsum("ij,ij->i", part, part)
+        if not np.isfinite(squares).all():
+            _refuse(block, rows)
+        largest = max(largest, float(squares.max()))
+        other[here] = torch.from_numpy(part)
+    return other, 1.001 * math.sqrt(largest)
+
+
+def _refuse(block: np.ndarray, rows: np.ndarray) -> None:
+    """Name the passage whose vector has a component that is not a number (or squares to more than float32 holds)."""
+    finite = np.isfinite(np.einsum("ij,ij->i", block, block))
+    raise ValueError(f"passage {int(rows[np.argmin(finite)])} has a component that is not finite or too large")
 
 
 def _order_exactly(

@@ -44,6 +44,13 @@ def files(full: Json) -> dict[str, str]:
     return pages(full)
 
 
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that are not about them: drawing takes most of the time."""
+    monkeypatch.setattr("hybrid_core.report.page.pictures", lambda comparison: [])
+    monkeypatch.setattr("hybrid_core.report.page.perturbation_pictures", lambda comparison: [])
+
+
 def text_of(html: str) -> str:
     return unescape(re.sub(r"<[^>]+>", " ", html))
 
@@ -70,12 +77,9 @@ def test_every_page_is_self_contained_and_its_links_lead_to_other_pages(files: d
         assert not re.search(r"<th(?![^>]*scope=)[ >]", html), "every header says what it is the header of"
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("key", OPTIONAL)
-def test_a_section_is_there_exactly_when_its_key_is_filled(
-    key: str, plain: Json, full: Json, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hybrid_core.report.page.pictures", lambda comparison: [])
-    monkeypatch.setattr("hybrid_core.report.page.perturbation_pictures", lambda comparison: [])
+def test_a_section_is_there_exactly_when_its_key_is_filled(key: str, plain: Json, full: Json) -> None:
     assert rows_of(key, render(plain | {key: full[key]}))
     for empty in (plain, plain | {key: type(full[key])()}):
         assert not rows_of(key, render(empty))
@@ -177,6 +181,7 @@ def test_bm25_is_named_in_the_monolingual_setting_only(full: Json) -> None:
     assert "do not beat bm25 +10.0 (−10.0 to +30.0), which costs nothing, in monolingual; beat" in a_claim(full, "mono")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_one_model_is_told_what_its_free_baselines_add() -> None:
     lone = with_free_baselines(a_comparison([a_suite("home")], {"model": (1.0, 0.6)}))
     labels = {"suite": "home", "setting": "cross", "metric": "mAP", "arm": "model+csls", "reference": "model"}
@@ -189,11 +194,13 @@ def test_one_model_is_told_what_its_free_baselines_add() -> None:
     assert "One seed" not in render(lone), "nothing was trained"
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_comparisons_without_free_baselines_say_nothing_about_them(plain: Json) -> None:
     assert free_statements(plain) == [] and not rows_of("free", render(plain | {"free": {}}))
     assert models(plain) == plain["arms"]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_unchecked_suites_are_named(plain: Json) -> None:
     unchecked = plain | {"run": plain["run"] | {"unchecked_suites": ["sample_away", "odd"]}}
     assert "Overlap with the training corpus was not checked for away, odd" in render(unchecked)

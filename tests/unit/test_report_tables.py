@@ -21,6 +21,12 @@ def study() -> Json:
     return a_study()
 
 
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are the matter here, and drawing takes most of the time."""
+    monkeypatch.setattr("hybrid_core.report.page.pictures", lambda comparison: [])
+
+
 def by_hand(*rows: Json, levels: tuple[Json, ...] = ()) -> Json:
     """A comparison of three arms on one suite in two languages that holds nothing but differences and levels."""
     common = {"suite": "s", "setting": "multi", "p_holm": 1.0, "equivalent": None, "margin": None}

@@ -34,7 +34,8 @@ def heat_map_figure(comparison: Comparison, suite: str) -> Figure:
         languages_of(comparison, suite),
         sorted({row["query"] for row in rows}),
     )
-    figure, panels = grid(arms, 0.34 * len(passages) + 0.45, 0.3 * len(queries) + 0.65)
+    cell = 0.34 if len(passages) <= _MOST_WITH_NUMBERS else 0.17
+    figure, panels = grid(arms, cell * len(passages) + 0.45, min(0.3, cell) * len(queries) + 0.65)
     scale = Normalize(100 * min(row["value"] for row in rows), 100 * max(row["value"] for row in rows))
     for axes, arm in zip(panels, arms, strict=False):
         values = {(row["query"], row["passage"]): 100 * row["value"] for row in rows if row["arm"] == arm}
@@ -56,7 +57,8 @@ def histogram_figure(comparison: Comparison, suite: str) -> Figure:
     if not rows:
         return note(f"{suite_title(suite)} has no pooled ranking")
     arms, queries = comparison["arms"], sorted({row["query"] for row in rows})
-    figure, panels = grid(arms, 0.26 * len(comparison["pools"][suite]) + 0.9, 0.26 * len(queries) + 0.85)
+    height = 0.26 if len(queries) <= _MOST_WITH_NUMBERS else 0.17
+    figure, panels = grid(arms, min(4.6, 0.26 * len(comparison["pools"][suite]) + 0.9), height * len(queries) + 0.85)
     for axes, arm in zip(panels, arms, strict=False):
         for y, query in enumerate(queries):
             shares = {row["passage"]: 100 * row["share"] for row in rows if row["arm"] == arm and row["query"] == query}
@@ -67,7 +69,7 @@ def histogram_figure(comparison: Comparison, suite: str) -> Figure:
             ylim=(len(queries) - 0.45, -0.55),
             xlabel=f"% of the pooled top {top_k(comparison)}",
         )
-        axes.set_yticks(range(len(queries)), [plain(query) for query in queries])
+        axes.set_yticks(range(len(queries)), [plain(query) for query in queries], fontsize=9 if height > 0.2 else 7)
         axes.spines["left"].set_visible(False)
     return figure
 
@@ -83,7 +85,7 @@ def _heat_map(
     colours = matplotlib.colormaps[_HEAT]
     small = len(passages) <= _MOST_WITH_NUMBERS
     axes.pcolormesh(
-        cells, cmap=colours, norm=scale, edgecolors=PAPER, linewidth=1.0 if small else 0.4, rasterized=not small
+        cells, cmap=colours, norm=scale, edgecolors=PAPER if small else "none", linewidth=1.0, rasterized=not small
     )
     for y, row in enumerate(cells if small else []):
         for x, value in enumerate(row):
@@ -93,7 +95,7 @@ def _heat_map(
     axes.set_xticks([x + 0.5 for x in range(len(passages))], [plain(name) for name in passages])
     axes.set_yticks([y + 0.5 for y in range(len(queries))], [plain(name) for name in queries])
     axes.set(xlabel="passage language", ylabel="query language")
-    axes.tick_params(length=0, labelcolor=INK)
+    axes.tick_params(length=0, labelcolor=INK, labelsize=9 if small else 7)
     axes.invert_yaxis()
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -108,11 +110,15 @@ def _readable_on(colour: Sequence[float]) -> str:
 
 def _share_bar(axes: Axes, y: int, own: str, shares: Mapping[str, float], colour: str) -> None:
     """One stacked bar; segments wide enough carry their language, so no colour has to be decoded."""
-    left = 0.0
-    for number, passage in enumerate(sorted(shares, key=lambda name: (name != own, name))):
-        face = colour if passage == own else _OTHER_LANGUAGES[number % 2]
-        axes.barh(y, shares[passage], left=left, height=0.78, color=face, edgecolor=PAPER, linewidth=0.6)
-        if passage != own and shares[passage] >= 7.5:  # the row's name already names the coloured segment
-            middle = left + shares[passage] / 2
-            axes.text(middle, y, plain(passage), ha="center", va="center", fontsize=7.5, color="#222222")
-        left += shares[passage]
+    names = sorted(shares, key=lambda name: (name != own, name))
+    widths = [shares[name] for name in names]
+    lefts = [sum(widths[:place]) for place in range(len(names))]
+    faces = [colour if name == own else _OTHER_LANGUAGES[place % 2] for place, name in enumerate(names)]
+    large = len(names) > _MOST_WITH_NUMBERS
+    axes.barh(
+        [y] * len(names), widths, left=lefts, height=0.78, color=faces, edgecolor="none" if large else PAPER,
+        linewidth=0.6, rasterized=large,
+    )  # fmt: skip
+    for name, width, left in zip(names, widths, lefts, strict=True):
+        if name != own and width >= 7.5:  # the row's name already names the coloured segment
+            axes.text(left + width / 2, y, plain(name), ha="center", va="center", fontsize=7.5, color="#222222")
