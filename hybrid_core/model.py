@@ -216,13 +216,29 @@ def _remembered(source: Path) -> dict[str, Any]:
         return dict(json.loads((source / _ENCODER_FILE).read_text()))
     found: dict[str, Any] = {}
     if (source / "1_Pooling" / "config.json").exists():
-        mean = json.loads((source / "1_Pooling" / "config.json").read_text()).get("pooling_mode_mean_tokens")
+        mode = _pooling_mode(source / "1_Pooling" / "config.json")
         dense = any("Dense" in m["type"] for m in json.loads((source / "modules.json").read_text()))
-        found["pooling"] = "mean" if mean else "pooler" if dense else "cls"
+        found["pooling"] = "mean" if mode == "mean" else "pooler" if dense else "cls"
     if (source / "config_sentence_transformers.json").exists():
         prompts = json.loads((source / "config_sentence_transformers.json").read_text()).get("prompts") or {}
         found |= {f"{kind}_prefix": prompts[kind] for kind in ("query", "passage") if prompts.get(kind)}
     return found
+
+
+def _pooling_mode(file: Path) -> str:
+    """`mean` or `cls`, from a flag per mode (sentence-transformers before 6) or from one name.
+
+    Raises:
+        RequestError: a pooling that this project does not have.
+    """
+    values = json.loads(file.read_text())
+    flags = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}
+    others = {k for k, on in values.items() if k.startswith("pooling_mode_") and on is True and k not in flags.values()}
+    named = values.get("pooling_mode") or [mode for mode, flag in flags.items() if values.get(flag)]
+    modes = [named] if isinstance(named, str) else list(named)
+    if others or len(modes) != 1 or modes[0] not in flags:
+        raise RequestError(f"{file}: pooling {modes or sorted(others)} is not supported; allowed: mean or cls alone")
+    return str(modes[0])
 
 
 def _check_lengths(settings: EncoderSettings, name: str, backbone: Any) -> None:

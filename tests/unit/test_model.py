@@ -153,6 +153,23 @@ def test_sentence_transformers_gives_the_same_embeddings(
     for kind in ("query", "passage"):
         expected = theirs.encode(TEXTS[:8], prompt_name=kind, show_progress_bar=False)
         assert np.abs(encode(encoder, TEXTS[:8], kind) - expected).max() < 1e-5  # type: ignore[arg-type]
+    theirs.save_pretrained(str(tmp_path / "theirs"))
+    again = load_encoder(ModelConfig(name=str(tmp_path / "theirs"), max_query_tokens=256))
+    assert again.settings.pooling == pooling
+    assert np.abs(encode(encoder, TEXTS[:8], "query") - encode(again, TEXTS[:8], "query")).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    "config", [{"pooling_mode": "max"}, {"pooling_mode": ["mean", "max"]}, {"pooling_mode_max_tokens": True}, {}]
+)
+def test_a_pooling_that_is_not_ours_is_refused(
+    config: dict[str, object], encoder_directory: Path, tmp_path: Path
+) -> None:
+    export(tiny(encoder_directory), tmp_path / "model")
+    (tmp_path / "model" / "hybrid_encoder.json").unlink()
+    (tmp_path / "model" / "1_Pooling" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(RequestError, match=r"1_Pooling/config\.json: pooling .* allowed: mean or cls"):
+        load_encoder(ModelConfig(name=str(tmp_path / "model")))
 
 
 def test_an_exported_model_remembers_pooling_and_prefixes(encoder_directory: Path, tmp_path: Path) -> None:
