@@ -6,7 +6,9 @@ on the same path, and only the comparison treats them apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,6 +45,15 @@ class Measurement:
     """Rows suite, diagnostic, language, value."""
     checks: dict[str, Any] = field(default_factory=dict)
     """Of `certificate.check_invariance`."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What each part took: scoring, free_baselines, geometry, and encoding where this run encoded."""
+
+    @contextlib.contextmanager
+    def timed(self, part: str) -> Iterator[None]:
+        """Add the seconds of the body to a part."""
+        started = time.perf_counter()
+        yield
+        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - started
 
 
 def with_variants(
@@ -77,16 +88,19 @@ def measure(suites: Sequence[Suite], vectors: Embeddings, config: EvaluateConfig
     found = Measurement(evaluations, variants, {}, [])
     for suite in suites:
         queries, passages = vectors[suite.name]
-        evaluation = evaluate(suite, queries, passages, top_k=config.top_k)
+        with found.timed("scoring"):
+            evaluation = evaluate(suite, queries, passages, top_k=config.top_k)
         name, _, variant = suite.name.partition(VARIANT)
         if variant:
             variants.setdefault(name, {})[variant] = evaluation
             continue
         evaluations[name] = evaluation
-        for method in (m for m in config.baselines if m != BM25):
-            found.free.setdefault(method, {})[name] = evaluate_free(suite, method, queries, passages, config.top_k)
-        if config.geometry:
-            found.geometry.extend({"suite": name, **row} for row in geometry(suite, queries, passages, seed=seed))
+        with found.timed("free_baselines"):
+            for method in (m for m in config.baselines if m != BM25):
+                found.free.setdefault(method, {})[name] = evaluate_free(suite, method, queries, passages, config.top_k)
+        with found.timed("geometry"):
+            rows = geometry(suite, queries, passages, seed=seed) if config.geometry else []
+            found.geometry.extend({"suite": name, **row} for row in rows)
     return found
 
 

@@ -41,13 +41,15 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             tracked.log_metrics(0, metrics)
             tracked.log_metrics(0, {n: v for e in evaluations.values() for n, v in language_means(e).items()})
             _tracking.log_scores(tracked, scored_suites(measured))
+            before = time.monotonic()
             comparison = compare_measured(
                 {"model": [measured]}, suites, config.evaluate,
                 in_domain=suites[0].name, seed=config.seed, seen=config.evaluate.seen_languages,
             )  # fmt: skip
+            comparing = time.monotonic() - before
             comparison["certificate"] = certificate(config, suites, {"model": base}, {"model": [measured]}, {})
             comparison["run"] = describe_evaluation("evaluate", config, args, suites) | {
-                "seconds": {"total": time.monotonic() - started}
+                "seconds": measured.seconds | {"comparison": comparing, "total": time.monotonic() - started}
             }
             outputs = publish_comparison(comparison, config, tracked)
     finally:
@@ -56,6 +58,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
         if row["arm"] == "model" and row["metric"] in _SHOWN[row["setting"]]:
             name = f"{row['suite']} {row['setting']:5} {label(row['metric'])}"
             print(f"{name:50} {row['value']:9.4f}  [{row['low']:.4f}, {row['high']:.4f}]")
+    print("seconds: " + ", ".join(f"{part} {s:.1f}" for part, s in comparison["run"]["seconds"].items()))
     print(f"candidates: {', '.join(f'{s.name}={s.candidate_text}' for s in suites)}\nreport: {outputs['report']}")
     return Outcome(outputs, metrics, tracked.id)
 

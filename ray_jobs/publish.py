@@ -20,7 +20,6 @@ from hybrid_core.config import Config, config_hash
 from hybrid_core.data.sources import open_sources
 from hybrid_core.data.suites import Suite
 from hybrid_core.report import figures
-from hybrid_core.report.answer import short_answer
 from hybrid_core.report.pages import pages
 from hybrid_core.schedule import DEFAULT_ALPHA
 from hybrid_core.storage import absolute, join
@@ -31,7 +30,7 @@ _LONGEST_NOTE = 7500
 
 
 def publish_comparison(comparison: dict[str, Any], config: Config, run: _tracking.Run) -> dict[str, str]:
-    """Write report.html, report.md and report.json to `<output>/report` and to the run; returns name -> URI."""
+    """Write the pages and the numbers behind them to `<output>/report` and to the run; returns name -> URI."""
     files = pages(comparison) | {"report.json": json.dumps(comparison, ensure_ascii=False, indent=1)}
     folder = join(absolute(config.output), "report")
     for name, text in files.items():
@@ -43,8 +42,7 @@ def publish_comparison(comparison: dict[str, Any], config: Config, run: _trackin
         for name, figure in _pictures(comparison).items():
             figure.savefig(Path(scratch) / name, dpi=140)
             run.log_file(Path(scratch) / name, "pictures")
-    answer = "\n".join(f"- {line}" for line in short_answer(comparison))
-    run.set_tags({"mlflow.note.content": f"{answer}\n\n{files['report.md']}"[:_LONGEST_NOTE]})
+    run.set_tags({"mlflow.note.content": files["report.md"][:_LONGEST_NOTE]})
     run.log_table(comparison["levels"], "tables/levels.json")
     run.log_table(comparison["differences"], "tables/differences.json")
     run.log_metrics(0, {level_name(row): row["value"] for row in comparison["levels"]})
@@ -88,7 +86,12 @@ def _pictures(comparison: dict[str, Any]) -> dict[str, Any]:
     pictures = {"arms.png": figures.levels_figure(comparison)}
     for suite in comparison["suites"]:
         pictures[f"heat_map_{suite}.png"] = figures.heat_map_figure(comparison, suite)
-        pictures[f"languages_{suite}.png"] = figures.histogram_figure(comparison, suite)
+        if any(row["suite"] == suite for row in comparison["histograms"]):
+            pictures[f"languages_{suite}.png"] = figures.histogram_figure(comparison, suite)
+    if comparison["rank_distances"]:
+        pictures["rank_distances.png"] = figures.rank_distance_figure(comparison)
+    for suite in dict.fromkeys(row["suite"] for row in comparison["perturbations"]):
+        pictures[f"perturbations_{suite}.png"] = figures.perturbation_figure(comparison, suite)
     if len(comparison["suites"]) > 1 and {"hybrid", "mono"} <= set(comparison["arms"]):
         pictures["shift_hybrid_mono.png"] = figures.shift_figure(comparison, "hybrid", "mono")
     return pictures

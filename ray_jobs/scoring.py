@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,8 +77,11 @@ def encode_suites(config: Config, model: str, suites: Sequence[Suite]) -> dict[s
 
 def measure_model(config: Config, model: str, suites: Sequence[Suite], name: str, *, seed: int) -> Measurement:
     """Measure a model on suites and their variants; per-query scores are kept as Parquet under `<output>/scores/<name>`."""
+    started = time.perf_counter()
     vectors = encode_suites(config, model, suites)
+    encoding = time.perf_counter() - started
     found = measure(suites, vectors, config.evaluate, seed=seed)
+    found.seconds["encoding"] = encoding
     for scored, evaluation in scored_suites(found).items():
         file = join(absolute(config.output), "scores", name, f"{scored}.parquet")
         storage.write_bytes(file, parquet_bytes(evaluation.per_query))
