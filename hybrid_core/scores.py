@@ -73,28 +73,31 @@ def float32_error(dimension: int) -> float:
     """Bound on |float32 score - exact score| for vectors of length 1, whatever the order of the sum.
 
     d u / (1 - d u) with u = 2^-24 for the sum (Higham, Accuracy and Stability of Numerical Algorithms, 2002, 3.1), and
-    2 * 3/2 * sqrt(d) 2^-27 for the two roundings to the grid; 1% more for the products of small terms.
+    what the grid moves; 1% more for the products of small terms.
     """
     unit = 2.0**-24
-    return 1.01 * (dimension * unit / (1 - dimension * unit) + 3 * math.sqrt(dimension) * 2.0 ** (-PLACES - 1))
+    return 1.01 * dimension * unit / (1 - dimension * unit) + grid_error(dimension)
 
 
-def low_precision_error(queries: np.ndarray, rounded: torch.Tensor, rounding: float) -> np.ndarray:
+def grid_error(dimension: int) -> float:
+    """Bound on |exact score - score without any rounding| for vectors of length 1: 2 * 3/2 * sqrt(d) 2^-27, and 1%."""
+    return 1.01 * 3 * math.sqrt(dimension) * 2.0 ** (-PLACES - 1)
+
+
+def low_precision_error(queries: np.ndarray, rounded: torch.Tensor, longest: float, moved: float) -> np.ndarray:
     """Bound on |score before its own rounding - exact score|, for products of rounded vectors summed in float32 [q].
 
-    The rounding of each query is measured, that of the passages bounded: |q.p - q'.p'| <= |q - q'| |p| + |q'| |p - p'|.
+    The roundings of the vectors are measured: |q.p - q'.p'| <= |q - q'| |p| + |q'| |p - p'|.
 
     Args:
-        queries: vectors [q, d] float32, none longer than 1.
+        queries: vectors [q, d] float32.
         rounded: the same as the product takes them.
-        rounding: largest relative error of a component in that type (2^-8 in bfloat16, 0 in float32).
-
-    Returns:
-        For passages of length 1; to be multiplied by the length of the longest.
+        longest: length of the longest passage before it was rounded.
+        moved: largest distance between a passage and its rounded form.
     """
     taken = rounded.float().numpy()
-    moved = np.linalg.norm(taken - queries, axis=1)
+    distance = np.linalg.norm(taken - queries, axis=1)
     lengths = np.linalg.norm(taken, axis=1)
-    in_sum = float32_error(queries.shape[1]) * (1 + rounding) * np.maximum(lengths, 1)
+    in_sum = float32_error(queries.shape[1]) * np.maximum(lengths, 1) * (longest + moved)
     underflow = queries.shape[1] * 2.0**-120
-    return np.asarray(1.001 * (moved + rounding * lengths + in_sum) + underflow)
+    return np.asarray(1.001 * (distance * longest + lengths * moved + in_sum) + underflow * longest)

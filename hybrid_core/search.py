@@ -15,7 +15,8 @@ import torch
 
 from hybrid_core.data.suites import Suite
 from hybrid_core.scores import exact_form, exact_pairs
-from hybrid_core.top_lists import TopK, TopLists, merge_top_k, top_k
+from hybrid_core.top_k import top_k
+from hybrid_core.top_lists import TopK, TopLists, merge_top_k
 
 __all__ = ["RelevantRanks", "TopK", "count_ahead", "merge_top_k", "rank_relevant", "top_k"]
 
