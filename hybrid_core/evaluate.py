@@ -143,7 +143,8 @@ def _bias_columns(
     passage_language = _codes(suite.passages.languages, ranks.languages)
     rank = 1 + ranks.ahead.sum(1)
     top_relevant = bias.relevant_in_top(ranks.query, ranks.passage, ranks.top)
-    asked = [meaning or f"{row}" for row, meaning in enumerate(suite.queries.meaning_ids)]  # unknown: a question of its own
+    # A query whose meaning is unknown is a question of its own.
+    asked = [meaning or f"{row}" for row, meaning in enumerate(suite.queries.meaning_ids)]
     _, meaning = np.unique(np.array(asked, dtype=str), return_inverse=True)
     each_query = {
         "same_language_share": np.where(own >= 0, shares[np.arange(len(own)), np.maximum(own, 0)], np.nan),
