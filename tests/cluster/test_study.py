@@ -40,7 +40,8 @@ def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
     page = (out / "report" / "report.html").read_text()
     assert "hybrid@0.25" in page and "<svg" in page
     stored = json.loads((out / "report" / "report.json").read_text())
-    assert {row["reference"] for row in stored["differences"]} == {"base", "mono"}
+    references = {row["reference"] for row in stored["differences"] if "+" not in row["arm"]}
+    assert references == {"base", "mono", "bm25", "base+mean_offset", "base+top_component", "base+csls"}
     scores = pq.read_table(out / "scores" / "mono" / "made_up.parquet")
     assert set(scores["setting"].to_pylist()) == {"mono", "cross", "multi"}
 
