@@ -66,7 +66,10 @@ def publish_alpha_curves(
         config: where to write.
         run: the sweep.
     """
-    rows = [r for r in comparison["levels"] if r["suite"] == comparison["in_domain"] and r["metric"] == "mAP"]
+    rows = [
+        r for r in comparison["levels"]
+        if r["suite"] == comparison["in_domain"] and r["metric"] == "mAP" and r["arm"] in alphas  # not the free baselines
+    ]  # fmt: skip
     outputs = {}
     for backbone in dict.fromkeys(name for name, _ in alphas.values()):
         points = sorted(

@@ -18,7 +18,8 @@ def test_the_smoke_space_runs_three_ratios(jobs: Jobs) -> None:
     ]  # fmt: skip
     swept = jobs.run("tune", *flags)
     assert swept.status == 0, swept.output
-    assert {name.split("/")[0] for name in swept.summary["metrics"]} == {"alpha=0.0", "alpha=0.5", "alpha=1.0"}
+    arms = {name.split("/")[0] for name in swept.summary["metrics"]}
+    assert {arm for arm in arms if "+" not in arm} == {"alpha=0.0", "alpha=0.5", "alpha=1.0", "bm25"}
     for alpha in ("0.0", "0.5", "1.0"):
         assert f"alpha={alpha} seed=0: step 3, sample_encyclopaedic/multi/mAP" in swept.output, (
             "the scheduler saw no intermediate metric"
