@@ -18,7 +18,7 @@ import numpy as np
 
 from hybrid_core.data.suites import Suite, Texts
 from hybrid_core.encode import encode
-from hybrid_core.model import Encoder
+from hybrid_core.model import Encoder, Kind
 from hybrid_core.permutation import derive_key
 from hybrid_core.search import rank_relevant
 
@@ -149,8 +149,12 @@ def encoding_deviation(
     """Largest 1 - cosine between stored embeddings and those of the same texts encoded one by one."""
     generator = np.random.default_rng(derive_key(seed, "encoding", suite.name))
     worst = 0.0
-    for kind, texts, vectors in (("query", suite.queries.texts, queries), ("passage", suite.passages.texts, passages)):
+    sides: list[tuple[Kind, list[str], np.ndarray]] = [
+        ("query", suite.queries.texts, queries),
+        ("passage", suite.passages.texts, passages),
+    ]
+    for kind, texts, vectors in sides:
         for row in generator.permutation(len(texts))[:sample]:
-            alone = encode(encoder, [texts[row]], kind, precision=precision)[0]  # type: ignore[arg-type]
+            alone = encode(encoder, [texts[row]], kind, precision=precision)[0]
             worst = max(worst, 1.0 - float(alone @ vectors[row]))
     return worst

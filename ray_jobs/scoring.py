@@ -96,18 +96,22 @@ def measure_model(config: Config, model: str, suites: Sequence[Suite], name: str
 
 
 def _write_runs(config: Config, suite: Suite, queries: np.ndarray, passages: np.ndarray, name: str) -> None:
-    """Judgements, and the best passages of the mixed pool and of the query's own language, in TREC form."""
+    """Judgements, and the best passages of the mixed pool and of the query's own language, in TREC form.
+
+    Lists of the own language are as long as the smallest language's pool where that is below `evaluate.run_depth`.
+    """
     folder = join(absolute(config.output), "trec", name)
     write_qrels(suite, join(folder, f"{suite.name}.qrels"))
     ids = np.array(suite.passages.ids)
     place = np.argsort(np.argsort(ids, kind="stable"))
     codes = {language: code for code, language in enumerate(sorted({*suite.queries.languages, *suite.languages}))}
-    own = tuple(np.array([codes[x] for x in texts.languages]) for texts in (suite.queries, suite.passages))
-    for setting, languages in (("multi", None), ("mono", own)):
+    asked_in, written_in = (np.array([codes[x] for x in t.languages]) for t in (suite.queries, suite.passages))
+    pools: list[tuple[str, tuple[np.ndarray, np.ndarray] | None]] = [("multi", None), ("mono", (asked_in, written_in))]
+    for setting, languages in pools:
         if setting in suite.settings:
             smallest = min(Counter(suite.passages.languages).values()) if languages else len(ids)
             k = min(config.evaluate.run_depth, smallest)
-            found = top_k(queries, passages, k, place=place, languages=languages)  # type: ignore[arg-type]
+            found = top_k(queries, passages, k, place=place, languages=languages)
             asked = np.flatnonzero((found.rows >= 0).all(1))
             query_ids = [suite.queries.ids[row] for row in asked]
             file = join(folder, f"{suite.name}.{setting}.run")
