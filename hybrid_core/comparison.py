@@ -28,7 +28,14 @@ Arms = Mapping[str, Mapping[str, Evaluation | Sequence[Evaluation]]]
 """Arm -> suite -> evaluation, or one evaluation for each seed that the arm was trained with."""
 Json = dict[str, Any]
 _Seeds = dict[str, dict[str, Sequence[Evaluation]]]
-IN_SHARES = (*METRICS, "same_language_share", "language_preference", "list_overlap", "peer_nonrelevant_100")
+IN_SHARES = (
+    *METRICS,
+    "same_language_share",
+    "language_preference",
+    "list_overlap",
+    "peer_relevant_100",
+    "peer_nonrelevant_100",
+)
 """Metrics between 0 and 1 to which a margin of points applies. Rank distances have none: no size of theirs is known not to matter."""
 
 

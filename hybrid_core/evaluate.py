@@ -19,7 +19,7 @@ from hybrid_core.search import RelevantRanks, rank_relevant
 METRICS = ("mAP", "mAP_20", "R_1", "R_10", "R_100", "MRR", "MRR_10", "nDCG_10")
 BIAS_METRICS = (
     "rank_distance", "rank_distance_share", "max_rank", "same_language_share", "language_preference", "list_overlap",
-    "peer_nonrelevant_100",
+    "peer_relevant_100", "peer_nonrelevant_100",
 )  # fmt: skip
 PEER_DEPTH = 100
 """PEER needs a list many times longer than there are languages (see metrics.bias)."""
@@ -146,10 +146,12 @@ def _bias_columns(
     # A query whose meaning is unknown is a question of its own.
     asked = [meaning or f"{row}" for row, meaning in enumerate(suite.queries.meaning_ids)]
     _, meaning = np.unique(np.array(asked, dtype=str), return_inverse=True)
+    written_in = passage_language[ranks.passage]
     each_query = {
         "same_language_share": np.where(own >= 0, shares[np.arange(len(own)), np.maximum(own, 0)], np.nan),
-        "language_preference": bias.language_preference(ranks.query, rank, passage_language[ranks.passage], own),
+        "language_preference": bias.language_preference(ranks.query, rank, written_in, own),
         "list_overlap": bias.list_overlap(ranks.top[:, :LIST_DEPTH], meaning),
+        "peer_relevant_100": bias.peer_relevant(ranks.query, rank, written_in, queries=len(own), k=PEER_DEPTH),
         "peer_nonrelevant_100": bias.peer_nonrelevant(passage_language[ranks.top], top_relevant, k=PEER_DEPTH),
     }
     return {

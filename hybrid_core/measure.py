@@ -22,7 +22,7 @@ from hybrid_core.evaluate import Evaluation, evaluate, score
 from hybrid_core.metrics.geometry import geometry
 from hybrid_core.robustness.distractors import passages_of, with_distractors
 from hybrid_core.robustness.lexicon import Lexicon
-from hybrid_core.robustness.perturbations import perturbed
+from hybrid_core.robustness.perturbations import changed_share, perturbed
 
 Embeddings = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Suite name -> unit vectors of its queries and of its passages."""
@@ -43,6 +43,8 @@ class Measurement:
     """Free baseline -> suite -> evaluation."""
     geometry: list[dict[str, Any]]
     """Rows suite, diagnostic, language, value."""
+    changed: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    """Suite -> perturbation -> query language -> share of the queries whose text it changes."""
     checks: dict[str, Any] = field(default_factory=dict)
     """Of `certificate.check_invariance`."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -86,6 +88,7 @@ def measure(suites: Sequence[Suite], vectors: Embeddings, config: EvaluateConfig
     evaluations: dict[str, Evaluation] = {}
     variants: dict[str, dict[str, Evaluation]] = {}
     found = Measurement(evaluations, variants, {}, [])
+    by_name = {suite.name: suite for suite in suites}
     for suite in suites:
         queries, passages = vectors[suite.name]
         with found.timed("scoring"):
@@ -93,6 +96,8 @@ def measure(suites: Sequence[Suite], vectors: Embeddings, config: EvaluateConfig
         name, _, variant = suite.name.partition(VARIANT)
         if variant:
             variants.setdefault(name, {})[variant] = evaluation
+            if variant in config.perturbations:
+                found.changed.setdefault(name, {})[variant] = changed_share(by_name[name], suite)
             continue
         evaluations[name] = evaluation
         with found.timed("free_baselines"):

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hybrid_core.comparison import compare, mean_over_seeds
+from hybrid_core.baselines import languages_without_passages
+from hybrid_core.comparison import compare
 from hybrid_core.config import EvaluateConfig
 from hybrid_core.data.suites import Suite
 from hybrid_core.evaluate import Evaluation
@@ -42,26 +43,39 @@ def compare_measured(
     """
     arms, free = _with_free_baselines(measured, suites, config)
     comparison = compare(arms, config, in_domain=in_domain, seed=seed, free=free)
+    comparison["without_passages"] = {
+        suite.name: list(missing)
+        for suite in suites
+        if (missing := languages_without_passages(suite.queries.languages, suite.passages.languages))
+    }
     bootstrap: Json = {"samples": config.bootstrap_samples, "confidence": config.confidence, "seed": seed}
     comparison["perturbations"] = [
-        row
+        row | _changed(seeds[0], row)
         for model, seeds in measured.items()
         for suite in seeds[0].variants
         for row in perturbation_effects(
-            mean_over_seeds([m.evaluations[suite] for m in seeds]), _variants_of(seeds, suite), arm=model, **bootstrap
+            [m.evaluations[suite] for m in seeds], _variants_of(seeds, suite), arm=model, **bootstrap
         )
     ]
     comparison["geometry"] = [{"arm": model, **row} for model, seeds in measured.items() for row in seeds[0].geometry]
     comparison["unseen"] = [
         row
         for suite in (comparison["suites"] if seen else ())
-        for row in unseen_effects({m: mean_over_seeds(arms[m][suite]) for m in measured}, seen, **bootstrap)
+        for row in unseen_effects({m: arms[m][suite] for m in measured}, seen, **bootstrap)
     ]
     return comparison
 
 
-def _variants_of(seeds: Sequence[Measurement], suite: str) -> dict[str, Evaluation]:
-    return {name: mean_over_seeds([m.variants[suite][name] for m in seeds]) for name in seeds[0].variants[suite]}
+def _changed(measurement: Measurement, row: Json) -> Json:
+    """Share of the row's queries that a perturbation changes, so that 'no loss' is not read where nothing was changed."""
+    shares = measurement.changed.get(row["suite"], {}).get(row["perturbation"])
+    if shares is None or row["domain"]:
+        return {}
+    return {"changed": shares[row["language"]] if row["language"] else sum(shares.values()) / len(shares)}
+
+
+def _variants_of(seeds: Sequence[Measurement], suite: str) -> dict[str, list[Evaluation]]:
+    return {name: [m.variants[suite][name] for m in seeds] for name in seeds[0].variants[suite]}
 
 
 Arms = dict[str, dict[str, Sequence[Evaluation]]]

@@ -35,6 +35,7 @@ class ScoredSuite:
         samples: int,
         confidence: float,
         seed: int,
+        metrics: Sequence[str] | None = None,
     ) -> None:
         """Encode the tables and draw the resamples.
 
@@ -45,6 +46,7 @@ class ScoredSuite:
             samples: number of resamples.
             confidence: coverage of the intervals.
             seed: of the draws.
+            metrics: which ones are looked at; None: all that a setting has.
 
         Raises:
             ValueError: arms were scored on different questions.
@@ -52,6 +54,7 @@ class ScoredSuite:
         self.evaluations = arms
         self.suite = name
         self.models = models
+        self._metrics = metrics
         named = {arm: [ScoreTable(e.per_query) for e in evaluations] for arm, evaluations in arms.items()}
         self.clusters = tuple(sorted({c for tables in named.values() for table in tables for c in table.clusters}))
         self._tables = {
@@ -75,10 +78,14 @@ class ScoredSuite:
             self.clusters, samples=samples, confidence=confidence, seed=seed, stratum=self.suite, strata=strata
         )
 
+    def has(self, arm: str, setting: str) -> bool:
+        """Whether an arm was scored in a setting."""
+        return setting in self._tables[arm][0].settings
+
     @property
     def keys(self) -> list[Key]:
         """(Setting, metric) of the suite: mono, cross, multi."""
-        return [(setting, metric) for setting in self.settings for metric in metrics_of(setting)]
+        return [(s, metric) for s in self.settings for metric in self._metrics or metrics_of(s)]
 
     @property
     def domains(self) -> list[str]:

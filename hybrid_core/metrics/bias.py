@@ -7,12 +7,7 @@ languages that were not retrieved at all (read it beside `language_shares`).
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-
-Unretrieved = Literal["published", "last"]
-"""Rank of relevant passages beyond the cut-off, see `peer_relevant`."""
 
 
 def rank_distance(ranks: np.ndarray) -> np.ndarray:
@@ -85,52 +80,42 @@ def relevant_in_top(query: np.ndarray, passage: np.ndarray, top: np.ndarray) -> 
     return np.isin(np.arange(len(top))[:, None] * width + top, query * width + passage)
 
 
-def peer(relevant: np.ndarray, nonrelevant: np.ndarray, *, relevant_weight: float) -> np.ndarray:
-    """PEER@k (Yang et al., SIGIR 2024): the weighted mean over relevance levels of P(equal expected rank) [queries].
-
-    Args:
-        relevant: `peer_relevant` of each query [queries].
-        nonrelevant: `peer_nonrelevant` of each query [queries].
-        relevant_weight: weight of the relevant level; the rest goes to the other one.
-
-    Raises:
-        ValueError: the weight is not in [0, 1].
-    """
-    if not 0.0 <= relevant_weight <= 1.0:
-        raise ValueError(f"relevant_weight {relevant_weight} is not in [0, 1]")
-    return np.where(np.isnan(relevant), np.nan, relevant_weight * relevant + (1.0 - relevant_weight) * nonrelevant)
-
-
 def peer_relevant(
-    query: np.ndarray, rank: np.ndarray, relevant_language: np.ndarray, *, queries: int, k: int,
-    unretrieved: Unretrieved = "published",
-) -> np.ndarray:  # fmt: skip
+    query: np.ndarray, rank: np.ndarray, relevant_language: np.ndarray, *, queries: int, k: int
+) -> np.ndarray:
     """PEER@k of the relevant level: the p-value of "relevant passages of all languages have equal expected rank".
 
+    After Yang et al. (SIGIR 2024), whose PEER@k is a weighted mean of this level and the non-relevant one.
+
     TRAP: with exactly one relevant passage per language (parallel data such as XQuAD-R) every group has one member. The
-    statistic is then N - 1 on N - 1 degrees of freedom and the value a CONSTANT, whatever the ranking (0.440 for 11
-    languages). Do not report it there: use `peer_nonrelevant`.
+    statistic is then N - 1 on N - 1 degrees of freedom and the published value a CONSTANT, whatever the ranking (0.440 for
+    11 languages). Such queries have no value here: use `peer_nonrelevant`.
+    The u passages beyond k of a query's N relevant ones share the rank N + (u + 1) / 2, as in the authors' peer_measure 0.0.1:
+    AHEAD of retrieved passages where these rank deeper than that.
 
     Args:
         query: row of the query of each relevant passage [n].
         rank: 1-based rank of each relevant passage in the pooled list [n].
         relevant_language: language index of each relevant passage [n].
         queries: number of queries.
-        k: cut-off; passages beyond it share one tied rank.
-        unretrieved: that tied rank, for u passages beyond k of N relevant ones. "published": N + (u + 1) / 2, as the
-            authors' peer_measure 0.0.1 computes it, which is AHEAD of retrieved passages where these rank deeper than that;
-            "last": k + (u + 1) / 2, always behind them.
+        k: cut-off.
 
     Returns:
         1.0 = no sign of a difference [queries]; also 1.0 where one language holds all, or where none was retrieved; NaN
-        for a query without relevant passages.
+        for a query without relevant passages, and where the trap makes the value a constant.
     """
     beyond = rank > k
     count = np.bincount(query, minlength=queries)
-    base = count if unretrieved == "published" else np.full(queries, k)
-    tail = base + (np.bincount(query[beyond], minlength=queries) + 1) / 2
+    tail = count + (np.bincount(query[beyond], minlength=queries) + 1) / 2
     value = _equal_rank_probability(query, np.where(beyond, tail[query], rank), relevant_language, queries)
-    return np.where(count > 0, value, np.nan)
+    return np.where(_has_a_group(query, relevant_language, queries), value, np.nan)
+
+
+def _has_a_group(query: np.ndarray, language: np.ndarray, queries: int) -> np.ndarray:
+    """Which queries have several relevant passages in a language, so that ranks vary within it [queries]."""
+    groups = int(language.max(initial=0)) + 1
+    size = np.bincount(query * groups + language, minlength=queries * groups).reshape(queries, groups)
+    return np.asarray((size > 1).any(1))
 
 
 def peer_nonrelevant(top_language: np.ndarray, top_relevant: np.ndarray, *, k: int) -> np.ndarray:

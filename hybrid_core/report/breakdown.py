@@ -8,6 +8,7 @@ from hybrid_core.comparison import Json
 from hybrid_core.report.arms import Comparison, models
 from hybrid_core.report.cells import IN_RANKS, Block, Cell, Row, Table, bars, difference_cell, level_cell, ungrouped
 from hybrid_core.report.lookup import SETTINGS, estimate_of
+from hybrid_core.report.sections import changed_note
 from hybrid_core.report.style import SETTING_TITLES, percent, points
 from hybrid_core.stats import Estimate
 from hybrid_core.summary import label
@@ -51,11 +52,17 @@ def _perturbed(comparison: Comparison, rows: dict[tuple[str, str, str], Json], k
         row = rows.get((perturbation, name, arm)) or {}
         return difference_cell(estimate_of(row, "difference", "difference_low", "difference_high"))
 
+    def note(perturbation: str, name: str) -> str:
+        return next(
+            (changed_note(rows[perturbation, name, a].get("changed")) for a in arms if (perturbation, name, a) in rows),
+            "",
+        )
+
     arms, names = models(comparison), sorted({name for _, name, _ in rows})
     blocks = tuple(
         Block(
             perturbation.replace("_", " "),
-            tuple(Row(n, tuple(cell(perturbation, n, arm) for arm in arms)) for n in names),
+            tuple(Row(n + note(perturbation, n), tuple(cell(perturbation, n, arm) for arm in arms)) for n in names),
         )
         for perturbation in dict.fromkeys(name for name, _, _ in rows)
     )

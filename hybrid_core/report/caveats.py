@@ -15,7 +15,7 @@ def caveats(comparison: Comparison) -> list[str]:
     """What no interval on the page covers, as far as it follows from the comparison and its `run` section."""
     found = [
         _randomness(comparison), _few_questions(comparison), _many_intervals(comparison), _unchecked(comparison),
-        _known_data(comparison), _sample(comparison), _suites_differ(comparison),
+        _known_data(comparison), _sample(comparison), _suites_differ(comparison), _other_pools(comparison),
     ]  # fmt: skip
     return [text for text in found if text]
 
@@ -92,6 +92,17 @@ def _suites_differ(comparison: Comparison) -> str:
     return (
         "Suites differ in difficulty as well as in domain: compare arms within a suite, not levels between suites. "
         "The intervals hold for these suites; other domains were not sampled."
+    )
+
+
+def _other_pools(comparison: Comparison) -> str:
+    missing = comparison.get("without_passages") or {}
+    if not missing or not comparison.get("free"):
+        return ""
+    named = "; ".join(f"{suite_title(suite)}: {', '.join(languages)}" for suite, languages in missing.items())
+    return (
+        f"Languages with questions and no passages ({named}): mean offset and top component use the value of all passages "
+        "together for them."
     )
 
 

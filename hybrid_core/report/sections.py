@@ -82,12 +82,22 @@ def _perturbation_table(comparison: Comparison, suite: str, metric: str, rows: S
             found += [level_cell(estimate_of(row), metric), difference_cell(change, metric)]
         return found
 
+    changed = {row["perturbation"]: row.get("changed") for row in rows}
     blocks = [
-        _arm_block(comparison, [(arm, cells(name, arm)) for arm in grouped(comparison)], name.replace("_", " "))
+        _arm_block(
+            comparison,
+            [(arm, cells(name, arm)) for arm in grouped(comparison)],
+            name.replace("_", " ") + changed_note(changed[name]),
+        )
         for name in _distinct(rows, "perturbation")
     ]
     caption = f"{suite_title(suite)}: {_metric(metric)}, with intervals of the level and of the paired difference"
     return Table(caption, "arm", columns, tuple(blocks), more=True)
+
+
+def changed_note(share: float | None) -> str:
+    """How many of the queries a perturbation changes, to stand behind its name; nothing where that is not known."""
+    return "" if share is None else f" (changes {percent(round(share, 2))} of the queries)"
 
 
 def unseen_tables(comparison: Comparison) -> list[Table]:

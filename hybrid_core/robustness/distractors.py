@@ -8,13 +8,11 @@ of a large pool, cut, are the vectors of a small one.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hybrid_core.data.corpus import Corpus
 from hybrid_core.data.prepare import normalised
 from hybrid_core.data.readers import sentences
 from hybrid_core.data.suites import Suite, Texts
@@ -33,15 +31,7 @@ class _Candidate:
     row: int
 
 
-def with_distractors(
-    suite: Suite,
-    extra: Texts,
-    *,
-    count: int | None = None,
-    share: float | None = None,
-    seed: int,
-    languages: Sequence[str] = (),
-) -> Suite:
+def with_distractors(suite: Suite, extra: Texts, *, count: int, seed: int) -> Suite:
     """The suite with more passages, none of which is relevant to a query.
 
     Left out of `extra`: texts that equal a passage of the suite in their language or hold one of its sentences of 30
@@ -51,33 +41,24 @@ def with_distractors(
 
     Args:
         suite: the clean suite; its queries and judgements are kept.
-        extra: where distractors come from: `passages_of` other suites or `corpus_passages`.
+        extra: where distractors come from: `passages_of` other suites.
         count: distractors per language.
-        share: distractors per language as a multiple of the language's own passages; instead of `count`.
         seed: which ones are drawn.
-        languages: languages that get distractors; all of the suite's if empty.
 
     Raises:
-        RequestError: neither or both of count and share, one that is not positive, a language that the suite does not
-            have, or too few usable texts in some languages (how many there are).
+        RequestError: too few usable texts in some languages (how many there are).
     """
-    wanted = _wanted(suite, count, share, languages)
     candidates = _candidates(suite, extra, seed)
-    short = {lang: len(candidates[lang]) for lang in wanted if len(candidates[lang]) < wanted[lang]}
+    short = {lang: len(found) for lang, found in candidates.items() if len(found) < count}
     if short:
-        what = ", ".join(f"{lang} {n:,} of {wanted[lang]:,}" for lang, n in sorted(short.items()))
+        what = ", ".join(f"{lang} {n:,} of {count:,}" for lang, n in sorted(short.items()))
         raise RequestError(
-            f"suite {suite.name!r}: too few texts to draw distractors from ({what}); ask for fewer, name the languages that "
-            "have enough, or add a source (texts and meaning ids that the suite has itself are left out)"
+            f"suite {suite.name!r}: too few texts to draw distractors from ({what}); ask for fewer, or add a suite to "
+            "evaluate.suites (texts and meaning ids that the suite has itself are left out)"
         )
-    drawn = [(n, lang, c) for lang in wanted for n, c in enumerate(candidates[lang][: wanted[lang]])]
+    drawn = [(n, lang, c) for lang, found in candidates.items() for n, c in enumerate(found[:count])]
     passages = _appended(suite.passages, extra, [c for _, _, c in sorted(drawn, key=lambda d: d[:2])])
-    return replace(suite, name=f"{suite.name}~distractors_{_label(count, share)}", passages=passages)
-
-
-def available(suite: Suite, extra: Texts) -> dict[str, int]:
-    """How many distractors each language of a suite can get from these texts."""
-    return {lang: len(candidates) for lang, candidates in _candidates(suite, extra, 0).items()}
+    return replace(suite, name=f"{suite.name}~distractors_{count}", passages=passages)
 
 
 def passages_of(suites: Iterable[Suite]) -> Texts:
@@ -89,34 +70,6 @@ def passages_of(suites: Iterable[Suite]) -> Texts:
             meaning = f"{suite.name}/{p.meaning_ids[row]}" if p.meaning_ids[row] else ""
             found.add(f"{suite.name}/{p.ids[row]}", p.languages[row], p.texts[row], meaning)
     return found
-
-
-def corpus_passages(corpus: Corpus) -> Texts:
-    """The passages of a training corpus as a source of distractors, in the languages it was opened with."""
-    found = Texts()
-    for language in corpus.languages:
-        first, end = corpus.rows_of(language)
-        part = corpus.table.slice(first, end - first)
-        columns = (part.column("meaning_id").to_pylist(), part.column("passage").to_pylist())
-        for meaning, text in zip(*columns, strict=True):
-            found.add(f"{language}-{meaning}", language, text, meaning)
-    return found
-
-
-def _wanted(suite: Suite, count: int | None, share: float | None, languages: Sequence[str]) -> dict[str, int]:
-    """Distractors per language."""
-    if (count is None) == (share is None):
-        raise RequestError("distractors: give either a count per language or a share of the language's own passages")
-    if (count if count is not None else share or 0) <= 0:
-        raise RequestError(f"distractors: {count if count is not None else share} is not above 0")
-    own = Counter(suite.passages.languages)
-    for language in languages:
-        if language not in own:
-            raise RequestError(
-                f"distractors: suite {suite.name!r} has no passages in {language!r}; it has {', '.join(sorted(own))}"
-            )
-    chosen = sorted(set(languages or own))
-    return {lang: count if count is not None else max(1, round((share or 0) * own[lang])) for lang in chosen}
 
 
 def _candidates(suite: Suite, extra: Texts, seed: int) -> dict[str, list[_Candidate]]:
@@ -176,7 +129,3 @@ def _appended(passages: Texts, extra: Texts, drawn: Sequence[_Candidate]) -> Tex
     for c in drawn:
         together.add(c.id, extra.languages[c.row], extra.texts[c.row], c.id)
     return together
-
-
-def _label(count: int | None, share: float | None) -> str:
-    return str(count) if count is not None else f"x{share:g}"

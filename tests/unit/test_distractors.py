@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -11,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_core.data.corpus import Corpus
 from hybrid_core.data.suites import Suite, Texts, load_suites
 from hybrid_core.errors import RequestError
 from hybrid_core.evaluate import evaluate
-from hybrid_core.robustness.distractors import PREFIX, available, corpus_passages, passages_of, with_distractors
+from hybrid_core.robustness.distractors import PREFIX, passages_of, with_distractors
 
 
 def a_suite() -> Suite:
@@ -87,42 +85,28 @@ def test_what_could_be_relevant_is_left_out_and_so_are_repetitions() -> None:
     extra.add("signs", "de", "...")
     extra.add("another language", "fr", "Un autre texte.")
     extra.add("equal but of another language", "en", "Passage 1 in de, of its own and of some length.")
-    assert available(a_suite(), extra) == {"de": 1, "en": 1}
     larger = with_distractors(a_suite(), extra, count=1, seed=0)
+    with pytest.raises(RequestError, match="de 1 of 2, en 1 of 2"):
+        with_distractors(a_suite(), extra, count=2, seed=0)
     assert larger.passages.texts[8:] == ["A new text.", "Passage 1 in de, of its own and of some length."]
-
-
-def test_a_share_counts_in_passages_of_the_language() -> None:
-    larger = with_distractors(a_suite(), texts(20), share=2.5, seed=0, languages=["en"])
-    assert larger.name == "small~distractors_x2.5"
-    assert Counter(larger.passages.languages[8:]) == {"en": 10}
 
 
 def test_pools_grow_twice_without_a_clash() -> None:
     once = with_distractors(a_suite(), texts(5), count=5, seed=0)
-    assert available(once, texts(7)) == {"de": 2, "en": 2}
+    with pytest.raises(RequestError, match="de 2 of 3, en 2 of 3"):
+        with_distractors(once, texts(7), count=3, seed=0)
     twice = with_distractors(once, texts(7), count=2, seed=0)
     assert len(set(twice.passages.ids)) == len(twice.passages) == 8 + 10 + 4
 
 
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [({"count": 4}, "too few texts .*de 3 of 4, en 3 of 4"), ({"count": 0}, "0 is not above 0"), ({"share": -1.0}, "not above 0"),
-     ({}, "either a count"), ({"count": 1, "share": 1.0}, "either a count"), ({"count": 1, "languages": ["fr"]}, "no passages in 'fr'")],
-)  # fmt: skip
-def test_what_cannot_be_drawn_is_refused(asked: dict[str, object], message: str) -> None:
-    with pytest.raises(RequestError, match=message):
-        with_distractors(a_suite(), texts(3), seed=0, **asked)  # type: ignore[arg-type]
-
-
-def test_other_suites_and_training_corpora_are_sources(corpus: Corpus) -> None:
+def test_other_suites_are_a_source() -> None:
     home, other = load_suites(["sample_finance", "sample_law"], None, "passage")
-    found = available(home, passages_of([other]))
-    assert found == Counter(other.passages.languages)
-    assert set(available(home, passages_of([home])).values()) == {0}
-    passages = corpus_passages(corpus)
-    assert len(passages) == 48 * len(corpus.languages)
-    assert available(replace(a_suite(), name="x"), passages) == {"de": 48, "en": 48}
+    count = min(Counter(other.passages.languages).values())
+    larger = with_distractors(home, passages_of([other]), count=count, seed=0)
+    added = larger.passages.texts[len(home.passages) :]
+    assert len(added) == count * len(home.languages) and set(added) <= set(other.passages.texts)
+    with pytest.raises(RequestError, match="ar 0 of 1"):
+        with_distractors(home, passages_of([home]), count=1, seed=0)
 
 
 def test_a_larger_pool_never_raises_a_score_and_vectors_are_reused() -> None:

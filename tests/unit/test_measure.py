@@ -87,8 +87,26 @@ def test_a_comparison_holds_models_free_baselines_variants_and_unseen_languages(
         (s, v, m) for s in ("home", "away") for v in ("case", "typos", "distractors_2") for m in models
     }
     assert {r["arm"] for r in comparison["geometry"]} == set(models)
+    assert comparison["without_passages"] == {}
     assert {r["group"] for r in comparison["unseen"] if r["setting"] == "mono"} == {"seen", "unseen", "gap"}
     assert json.loads(json.dumps(comparison)) == json.loads(json.dumps(comparison))
+
+
+def test_a_perturbation_comes_with_the_share_of_queries_that_it_changes() -> None:
+    rows = compare_measured({"base": [measured()[1]]}, two_suites(), CONFIG, in_domain="home", seed=0)["perturbations"]
+    shares = {(r["perturbation"], r["language"]): r["changed"] for r in rows if "changed" in r and r["suite"] == "home"}
+    languages = sorted({language for _, language in shares} - {""})
+    assert {name for name, _ in shares} == {"case", "typos"}, "distractors leave queries as they are"
+    assert {shares["typos", language] for language in languages} == {1.0} == {shares["typos", ""]}
+    assert shares["case", ""] == pytest.approx(np.mean([shares["case", language] for language in languages]))
+
+
+def test_languages_that_only_ask_are_named() -> None:
+    suite = a_suite(0, query_languages=("de", "sw"), settings_=("multi",))
+    config = EvaluateConfig(bootstrap_samples=100, baselines=("mean_offset",), geometry=False)
+    found = measure([suite], made_up_vectors([suite]), config, seed=0)
+    comparison = compare_measured({"base": [found]}, [suite], config, in_domain=suite.name, seed=0)
+    assert comparison["without_passages"] == {"made_up": ["sw"]}
 
 
 def test_nothing_is_said_of_unseen_languages_when_none_is_known() -> None:

@@ -109,6 +109,8 @@ def test_perturbations_of_all_queries_are_on_the_main_page_and_those_of_parts_on
 
     section = text_of(rows_of("perturbations", files["report.html"]))
     assert shown(language="", domain="") in section and "lower case" in section
+    assert "lower case (changes 28% of the queries)" in section
+    assert "zh (changes 28% of the queries)" in files["languages.html"]
     assert shown(language="zh", domain="") in files["languages.html"]
     assert shown(language="", domain="law & order") in files["domains.html"]
     assert "law &amp; order" in files["domains.html"]

@@ -16,7 +16,7 @@ from hybrid_core.errors import RequestError
 from hybrid_core.evaluate import Evaluation, evaluate
 from hybrid_core.robustness.effects import perturbation_effects
 from hybrid_core.robustness.perturbations import perturbed
-from hybrid_core.robustness.unseen import GAP, language_groups, seen_and_unseen, unseen_effects
+from hybrid_core.robustness.unseen import GAP, group_of, unseen_effects
 from hybrid_core.stats import ClusterBootstrap, cell_means, sums
 
 SAMPLING: dict[str, Any] = {"samples": 200, "confidence": 0.9, "seed": 3}
@@ -52,7 +52,7 @@ def a_random_evaluation(suite: Suite, seed: int = 0) -> Evaluation:
 
 
 def test_the_effect_is_the_variant_minus_the_clean_suite_by_language() -> None:
-    rows = perturbation_effects(an_evaluation(MONO), {"typos": an_evaluation(WORSE)}, arm="base", **SAMPLING)
+    rows = perturbation_effects([an_evaluation(MONO)], {"typos": [an_evaluation(WORSE)]}, arm="base", **SAMPLING)
     assert [row["language"] for row in rows] == ["", "de", "hi"]
     whole, german, hindi = rows
     assert (whole["suite"], whole["perturbation"], whole["setting"], whole["metric"], whole["arm"]) == (
@@ -72,14 +72,14 @@ def test_differences_are_paired_a_constant_loss_has_no_width() -> None:
     rng = np.random.default_rng(0)
     clean = {("mono", "de", "de"): rng.random(30).tolist()}
     lower = {cell: [v - 0.1 for v in values] for cell, values in clean.items()}
-    row = perturbation_effects(an_evaluation(clean), {"case": an_evaluation(lower)}, **SAMPLING)[0]
+    row = perturbation_effects([an_evaluation(clean)], {"case": [an_evaluation(lower)]}, **SAMPLING)[0]
     assert row["difference_low"] == pytest.approx(-0.1) == row["difference_high"]
     assert row["high"] - row["low"] > 0.05
 
 
 def test_levels_are_those_of_the_bootstrap_of_the_suite() -> None:
     clean = an_evaluation(MONO)
-    row = perturbation_effects(clean, {"none": clean}, **SAMPLING)[0]
+    row = perturbation_effects([clean], {"none": [clean]}, **SAMPLING)[0]
     data = sums(clean.per_query, "mono", "mAP")
     expected = ClusterBootstrap(data.clusters, stratum="home", **SAMPLING).estimate(data)
     assert (row["value"], row["low"], row["high"]) == (expected.value, expected.low, expected.high)
@@ -87,7 +87,7 @@ def test_levels_are_those_of_the_bootstrap_of_the_suite() -> None:
 
 def test_effects_by_domain_exist_where_there_are_several() -> None:
     clean, worse = (an_evaluation(cells, domains=("law", "news")) for cells in (MONO, WORSE))
-    rows = perturbation_effects(clean, {"typos": worse}, **SAMPLING)
+    rows = perturbation_effects([clean], {"typos": [worse]}, **SAMPLING)
     assert [(r["language"], r["domain"]) for r in rows] == [("", ""), ("", "law"), ("", "news"), ("de", ""), ("hi", "")]
     assert find(rows, domain="law")["difference"] == pytest.approx(-0.125)
     assert find(rows, domain="news")["difference"] == 0
@@ -95,24 +95,23 @@ def test_effects_by_domain_exist_where_there_are_several() -> None:
 
 def test_other_queries_are_not_compared() -> None:
     with pytest.raises(ValueError, match="'typos' of 'home' was scored on other queries"):
-        perturbation_effects(an_evaluation(MONO), {"typos": an_evaluation(MONO, only=3)}, **SAMPLING)
+        perturbation_effects([an_evaluation(MONO)], {"typos": [an_evaluation(MONO, only=3)]}, **SAMPLING)
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
     worse = an_evaluation(WORSE)
     turned = replace(worse, per_query=worse.per_query.take(list(range(len(worse.per_query)))[::-1]))
     clean = an_evaluation(MONO)
-    assert perturbation_effects(clean, {"a": worse}, **SAMPLING) == perturbation_effects(
-        clean, {"a": turned}, **SAMPLING
-    )
+    found = [perturbation_effects([clean], {"a": [variant]}, **SAMPLING) for variant in (worse, turned)]
+    assert found[0] == found[1]
 
 
 def test_a_real_suite_gives_rows_by_setting_perturbation_and_language() -> None:
     suite = load_suites(["sample_law"], None, "passage")[0]
     variants = {
-        name: a_random_evaluation(perturbed(suite, name, seed=0), seed) for seed, name in enumerate(("typos", "case"))
+        name: [a_random_evaluation(perturbed(suite, name, seed=0), seed)] for seed, name in enumerate(("typos", "case"))
     }
-    rows = perturbation_effects(a_random_evaluation(suite), variants, **SAMPLING)
+    rows = perturbation_effects([a_random_evaluation(suite)], variants, **SAMPLING)
     assert len(rows) == 3 * 2 * (1 + 6)
     assert all(r["low"] <= r["value"] <= r["high"] for r in rows)
     assert {r["difference"] for r in rows if r["perturbation"] == "typos"} == {0.0}, (
@@ -120,35 +119,34 @@ def test_a_real_suite_gives_rows_by_setting_perturbation_and_language() -> None:
     )
 
 
-def test_cells_fall_into_groups_by_the_languages_seen_in_training() -> None:
-    suite = load_suites(["sample_law"], None, "passage")[0]
-    groups = language_groups(suite, ["en", "es", "da"])
-    assert groups["mono"]["seen"] == [("en", "en"), ("es", "es")]
-    assert groups["multi"]["unseen"] == [("ar", "*"), ("hi", "*"), ("ru", "*"), ("zh", "*")]
-    assert {g: len(c) for g, c in groups["cross"].items()} == {
-        "seen-seen": 2, "seen-unseen": 8, "unseen-seen": 8, "unseen-unseen": 12,
-    }  # fmt: skip
-    assert ("es", "ru") in groups["cross"]["seen-unseen"]
-    assert set(language_groups(suite, [])["cross"]) == {"unseen-unseen"}
+def test_a_cell_belongs_to_a_group_by_the_languages_seen_in_training() -> None:
+    seen = ["en", "es", "da"]
+    assert [group_of(q, q, "mono", seen) for q in ("en", "ru")] == ["seen", "unseen"]
+    assert [group_of(q, "*", "multi", seen) for q in ("en", "ru")] == ["seen", "unseen"]
+    cells = [("en", "es"), ("es", "ru"), ("ru", "es"), ("ru", "zh")]
+    wanted = ["seen-seen", "seen-unseen", "unseen-seen", "unseen-unseen"]
+    assert [group_of(q, p, "cross", seen) for q, p in cells] == wanted
     with pytest.raises(RequestError, match="'xx'"):
-        language_groups(suite, ["xx"])
+        unseen_effects({"base": [an_evaluation(MONO)]}, ["xx"], **SAMPLING)
 
 
-def test_groups_of_scores_are_the_groups_of_the_suite_and_average_its_cells() -> None:
+@pytest.mark.parametrize("seen", [["en", "hi"], []])
+def test_groups_average_their_cells(seen: list[str]) -> None:
     suite = load_suites(["sample_law"], None, "passage")[0]
-    table = a_random_evaluation(suite).per_query
-    for setting, groups in language_groups(suite, ["en", "hi"]).items():
-        found = seen_and_unseen(table, setting, "mAP", ["en", "hi"])
-        means = cell_means(sums(table, setting, "mAP"))
-        assert {group: sorted(data.cells) for group, data in found.items()} == groups
-        for group, data in found.items():
-            value, _ = ClusterBootstrap(data.clusters, stratum="s", **SAMPLING).replicates(data)
-            assert value == pytest.approx(np.mean([means[cell] for cell in groups[group]]))
+    evaluation = a_random_evaluation(suite)
+    rows = unseen_effects({"base": [evaluation]}, seen, **SAMPLING)
+    for setting in ("mono", "cross", "multi"):
+        groups: dict[str, list[float]] = {}
+        for (query, pool), mean in cell_means(sums(evaluation.per_query, setting, "mAP")).items():
+            groups.setdefault(group_of(query, pool, setting, seen), []).append(mean)
+        found = {r["group"]: r["value"] for r in rows if r["setting"] == setting and r["group"] != GAP}
+        assert found == pytest.approx({group: np.mean(means) for group, means in groups.items()})
+        assert len(found) == (1 if not seen else 4 if setting == "cross" else 2)
 
 
 def test_gaps_and_differences_of_arms_by_group() -> None:
     better: Cells = {("mono", "de", "de"): [1.0, 1.0, 1.0, 0.0], ("mono", "hi", "hi"): [0.5, 0.5, 0.0, 0.5]}
-    rows = unseen_effects({"base": an_evaluation(MONO), "tuned": an_evaluation(better)}, ["de"], **SAMPLING)
+    rows = unseen_effects({"base": [an_evaluation(MONO)], "tuned": [an_evaluation(better)]}, ["de"], **SAMPLING)
     values = {(r["group"], r["arm"], r["reference"]): r["value"] for r in rows}
     assert values == pytest.approx({
         ("seen", "base", ""): 0.5, ("unseen", "base", ""): 0.25, (GAP, "base", ""): 0.25,
@@ -160,6 +158,31 @@ def test_gaps_and_differences_of_arms_by_group() -> None:
 
 def test_an_arm_without_a_setting_takes_no_part_in_it() -> None:
     both: Cells = {**MONO, ("cross", "de", "hi"): [1.0, 0.0], ("cross", "hi", "de"): [0.0, 1.0]}
-    rows = unseen_effects({"bm25": an_evaluation(MONO), "base": an_evaluation(both)}, ["de"], **SAMPLING)
+    rows = unseen_effects({"bm25": [an_evaluation(MONO)], "base": [an_evaluation(both)]}, ["de"], **SAMPLING)
     assert {(r["setting"], r["arm"]) for r in rows} == {("mono", "bm25"), ("mono", "base"), ("cross", "base")}
     assert {r["group"] for r in rows if r["setting"] == "cross"} == {"seen-unseen", "unseen-seen"}
+
+
+def test_questions_are_resampled_within_their_domains() -> None:
+    """A domain whose questions all score alike adds no width, so the level varies only by what the other one adds."""
+    rng = np.random.default_rng(0)
+    scores = [0.9 if i % 2 else float(rng.choice([0.0, 0.2])) for i in range(40)]
+    parted = an_evaluation({("mono", "de", "de"): scores}, domains=("law", "news"))
+    mixed = an_evaluation({("mono", "de", "de"): scores})
+    one, other = (perturbation_effects([e], {"none": [e]}, **SAMPLING)[0] for e in (parted, mixed))
+    assert one["value"] == other["value"]
+    assert one["high"] - one["low"] < (other["high"] - other["low"]) / 2
+
+
+def test_seeds_of_an_arm_widen_its_level_and_cancel_in_a_paired_difference() -> None:
+    low, high = ({("mono", "de", "de"): [base + 0.01 * i for i in range(20)]} for base in (0.2, 0.5))
+    clean, lower = [
+        [an_evaluation({k: [x - loss for x in v] for k, v in side.items()}) for side in (low, high)]
+        for loss in (0.0, 0.1)
+    ]
+    row = perturbation_effects(clean, {"typos": lower}, **SAMPLING)[0]
+    assert row["value"] == pytest.approx(0.345) and row["difference_low"] == pytest.approx(-0.1)
+    assert row["high"] - row["low"] > 0.3, "the seeds lie 0.3 apart"
+    seeds = {"one": [clean[0]], "two": clean}
+    widths = {r["arm"]: r["high"] - r["low"] for r in unseen_effects(seeds, ["de"], **SAMPLING) if not r["reference"]}
+    assert widths["two"] > 3 * widths["one"]

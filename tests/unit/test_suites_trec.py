@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from suite_files import beir, load
 
 from hybrid_core.data.suites import Suite, load_beir
-from hybrid_core.data.suites.trec import read_qrels, read_run, write_qrels, write_run
+from hybrid_core.data.suites.trec import write_qrels, write_run
 from hybrid_core.errors import RequestError
 from hybrid_core.metrics import ranking
 from hybrid_core.search import rank_relevant
@@ -29,9 +29,9 @@ def test_judgements_survive_the_way_through_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "qrels.txt").read_text().splitlines() == [
         "q1 0 p1 1", "q1 0 p2 1", "q2 0 p1 1", "q2 0 p2 1", "q3 0 p3 1"
     ]  # fmt: skip
-    table = read_qrels(tmp_path / "qrels.txt").to_pydict()
-    assert set(zip(table["query_id"], table["passage_id"], strict=True)) == pairs_of(suite)
-    assert table["relevance"] == [1] * 5
+    found = list(ir_measures.read_trec_qrels(str(tmp_path / "qrels.txt")))
+    assert {(q.query_id, q.doc_id) for q in found} == pairs_of(suite)
+    assert [q.relevance for q in found] == [1] * 5
 
 
 def test_judgements_of_one_pool_hold_its_passages_only(tmp_path: Path) -> None:
@@ -46,11 +46,12 @@ def test_a_run_survives_the_way_through_a_file(n: int, k: int, kind: type[np.flo
     ids = np.array([[f"p{generator.integers(99)}-{j}" for j in range(k)] for _ in range(n)], dtype=object).reshape(n, k)
     with tempfile.TemporaryDirectory() as folder:
         write_run(f"{folder}/run.txt", [f"q{i}" for i in range(n)], ids, scores, "ours")
-        found = read_run(f"{folder}/run.txt").to_pydict()
-    assert found["query_id"] == [f"q{i}" for i in range(n) for _ in range(k)]
-    assert found["passage_id"] == ids.ravel().tolist()
-    assert found["rank"] == list(range(1, k + 1)) * n and set(found["tag"]) <= {"ours"}
-    assert np.array_equal(np.array(found["score"]).astype(kind), scores.ravel())
+        lines = [line.split() for line in Path(folder, "run.txt").read_text().splitlines()]
+        found = list(ir_measures.read_trec_run(f"{folder}/run.txt"))
+    assert [(s.query_id, s.doc_id) for s in found] == [(f"q{i}", ids[i, j]) for i in range(n) for j in range(k)]
+    assert [line[3] for line in lines] == [str(rank) for rank in range(1, k + 1)] * n
+    assert {(line[1], line[5]) for line in lines} <= {("Q0", "ours")}
+    assert np.array_equal(np.array([s.score for s in found]).astype(kind), scores.ravel())
 
 
 def test_other_tools_find_our_average_precision_in_the_files(tmp_path: Path) -> None:
@@ -99,24 +100,3 @@ def test_scores_that_rise_or_are_no_numbers_are_refused(tmp_path: Path, scores: 
 def test_shapes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="shapes must agree"):
         write_run(tmp_path / "run.txt", ["a"], [["p", "r"]], np.ones((1, 1)), "ours")
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        ("q Q0 p 1 0.5", "5 columns instead of 6 (query id, Q0, passage id, rank, score, tag)"),
-        ("q Q0 p first 0.5 x", "rank 'first' is not a number"),
-        ("q Q0 p 1 high x", "score 'high' is not a number"),
-    ],
-)
-def test_a_line_that_is_no_entry_of_a_run_is_named(tmp_path: Path, line: str, reason: str) -> None:
-    (tmp_path / "run.txt").write_text(f"q Q0 a 1 1.0 x\n{line}\n")
-    with pytest.raises(RequestError) as error:
-        read_run(tmp_path / "run.txt")
-    assert str(error.value) == f"{tmp_path / 'run.txt'}, line 2: {reason}"
-
-
-def test_a_line_that_is_no_judgement_is_named(tmp_path: Path) -> None:
-    (tmp_path / "qrels.txt").write_text("q 0 p 1\nq 0 r yes\n")
-    with pytest.raises(RequestError, match="line 2: relevance 'yes' is not a number"):
-        read_qrels(tmp_path / "qrels.txt")

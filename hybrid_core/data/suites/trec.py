@@ -1,4 +1,4 @@
-"""Judgements and runs in TREC form, for other tools (trec_eval, ir_measures, ranx), and back.
+"""Judgements and runs in TREC form, for other tools (trec_eval, ir_measures, ranx).
 
 Judgements: `query 0 passage relevance`. Runs: `query Q0 passage rank score tag`. Columns are parted by white space, so
 ids must hold none. Tools order a run by score and break ties in ways of their own; ours puts the smaller passage id
@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hybrid_core.data.suites.collection import Suite
-from hybrid_core.data.suites.qrels import read_judgements, read_lines
 from hybrid_core.errors import RequestError
 from hybrid_core.storage import write_bytes
 
@@ -87,47 +86,3 @@ def _check_no_space(column: pa.Array) -> None:
     wrong = column.filter(pc.or_(pc.match_substring_regex(column, r"\s"), pc.equal(column, "")))
     if len(wrong):
         raise RequestError(f"TREC files part columns by white space: id {wrong[0].as_py()!r} is empty or holds some")
-
-
-def read_qrels(path: Path | str) -> pa.Table:
-    """Judgements as columns query_id, passage_id (text) and relevance (whole number).
-
-    Raises:
-        RequestError: names file and line of what is no judgement.
-    """
-    found = read_judgements(Path(path), None)
-    relevance = [_number(text, found.place(entry), "relevance", int) for entry, text in enumerate(found.grades)]
-    return pa.table({
-        "query_id": pa.array(found.query_ids, pa.string()), "passage_id": pa.array(found.passage_ids, pa.string()),
-        "relevance": pa.array(relevance, pa.int64()),
-    })  # fmt: skip
-
-
-def read_run(path: Path | str) -> pa.Table:
-    """A run as columns query_id, passage_id, rank, score, tag, in the order of the file.
-
-    Raises:
-        RequestError: names file and line of what is no entry of a run.
-    """
-    names = ("query_id", "Q0", "passage_id", "rank", "score", "tag")
-    rows: list[list[str]] = []
-    for number, line in read_lines(Path(path)):
-        parts = line.split()
-        if len(parts) != len(names):
-            raise RequestError(
-                f"{path}, line {number}: {len(parts)} columns instead of 6 (query id, Q0, passage id, rank, score, tag)"
-            )
-        _number(parts[3], f"{path}, line {number}", "rank", int)
-        _number(parts[4], f"{path}, line {number}", "score", float)
-        rows.append(parts)
-    columns = dict(zip(names, zip(*rows, strict=True) if rows else ([],) * len(names), strict=True))
-    table = pa.table({name: pa.array(columns[name], pa.string()) for name in names if name != "Q0"})
-    types = {"rank": pa.int64(), "score": pa.float64()}
-    return table.cast(pa.schema([(name, types.get(name, pa.string())) for name in table.column_names]))
-
-
-def _number(text: str, where: str, what: str, kind: type[int] | type[float]) -> int | float:
-    try:
-        return kind(text)
-    except ValueError as error:
-        raise RequestError(f"{where}: {what} {text!r} is not a number") from error

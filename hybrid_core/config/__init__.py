@@ -1,0 +1,20 @@
+"""The typed configuration of every job: what each field means, its unit, default and allowed range.
+
+A config is a tree of frozen dataclasses. `hybrid_core.recipes` merges recipe, file and command line into a mapping;
+`hybrid_core.settings.build` makes the tree from it and refuses unknown keys, naming the nearest valid one.
+
+    inputs      model, data, prepare
+    training    plan, train, study
+    evaluation  encode, evaluate, mine
+    tree        the request as a whole
+"""
+
+from hybrid_core.config.evaluation import EncodeConfig, EvaluateConfig, MineConfig
+from hybrid_core.config.inputs import CorpusConfig, DataConfig, ModelConfig, PrepareConfig
+from hybrid_core.config.training import PlanConfig, StudyConfig, TrainConfig
+from hybrid_core.config.tree import Config, config_hash
+
+__all__ = [
+    "Config", "CorpusConfig", "DataConfig", "EncodeConfig", "EvaluateConfig", "MineConfig", "ModelConfig", "PlanConfig",
+    "PrepareConfig", "StudyConfig", "TrainConfig", "config_hash",
+]  # fmt: skip

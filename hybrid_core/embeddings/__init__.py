@@ -1,0 +1,7 @@
+"""Embeddings at rest: shards that are committed one by one, and a store that never computes the same text twice.
+
+numbers    float32, float16 or int8 on disk, and what each loses
+shards     a directory of Arrow files that is complete when its marker says so
+store      embeddings keyed by model, settings and text, shared by runs
+sources    texts to encode, in pieces that have the same rows in every run
+"""

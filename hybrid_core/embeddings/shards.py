@@ -1,0 +1,196 @@
+"""A directory of embeddings: Arrow files, each committed by a marker of its own, and one marker for the whole.
+
+    <directory>/shards/<name>.arrow   id, language, embedding [, scale]: one record batch, to be memory-mapped
+    <directory>/shards/<name>.json    rows by language, bytes, SHA-256: written after the file, so a file without is unfinished
+    <directory>/complete.json         what was encoded and how, and the names of all shards in order: written last
+
+A shard's name says what it holds, so a run that is repeated knows what is there. The bytes depend on nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+
+from hybrid_core import storage
+from hybrid_core.embeddings.numbers import Stored, from_columns, loss, to_columns
+from hybrid_core.errors import RequestError
+from hybrid_core.storage import join
+
+_READERS = 16  # markers read at once: object storage answers slowly, one by one
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What a marker says."""
+
+    name: str
+    languages: dict[str, int]
+    """Rows by language."""
+    tokens: int
+    """Of the encoded texts, padding not counted."""
+    bytes: int
+    sha256: str
+    loss: float
+    """Largest 1 - cosine between a computed embedding and the one that is kept."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of all languages."""
+        return sum(self.languages.values())
+
+
+@dataclass(frozen=True)
+class Content:
+    """The rows of a shard."""
+
+    ids: pa.Array
+    languages: pa.Array
+    vectors: np.ndarray
+    """[rows, d], float32 or float16; int8 is expanded."""
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """A complete directory."""
+
+    uri: str
+    shards: tuple[Shard, ...]
+    dimension: int
+    stored: Stored
+    facts: dict[str, Any]
+    """Model, settings and source, as the encoding wrote them."""
+
+    @property
+    def languages(self) -> dict[str, int]:
+        """Rows by language."""
+        return dict(sorted(sum((Counter(s.languages) for s in self.shards), Counter()).items()))
+
+
+def file_of(uri: str, name: str, suffix: str = "arrow") -> str:
+    """Address of a shard's file or of its marker (suffix json)."""
+    return join(uri, "shards", f"{name}.{suffix}")
+
+
+def write_shard(
+    uri: str, name: str, ids: Sequence[str] | pa.Array, languages: Sequence[str] | pa.Array, vectors: np.ndarray, *,
+    stored: Stored, tokens: int,
+) -> Shard:  # fmt: skip
+    """Write a shard, then its marker. Writing the same again changes nothing that a reader sees.
+
+    Args:
+        uri: the directory.
+        name: says what the shard holds.
+        ids: of the rows.
+        languages: of the rows.
+        vectors: [rows, d], float32.
+        stored: how numbers are kept.
+        tokens: of the texts.
+    """
+    columns = to_columns(vectors, stored)
+    table = pa.table({"id": pa.array(ids, pa.string()), "language": pa.array(languages, pa.string())} | columns)
+    content = _ipc(table)
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(table["language"]).to_pylist()}
+    shard = Shard(
+        name,
+        dict(sorted(counts.items())),
+        tokens,
+        len(content),
+        hashlib.sha256(content).hexdigest(),
+        loss(vectors, columns),
+    )
+    storage.write_bytes(file_of(uri, name), content)
+    storage.write_json(file_of(uri, name, "json"), asdict(shard))
+    return shard
+
+
+def _ipc(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    return bytes(sink.getvalue())
+
+
+def committed(uri: str) -> dict[str, Shard]:
+    """Shards of a directory, complete or not, whose marker is there and whose file has the marker's size; by name."""
+    fs, path = storage.filesystem(join(uri, "shards"))
+    found = fs.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+    sizes = {f.base_name: f.size for f in found if f.type == pafs.FileType.File}
+    names = [name.removesuffix(".json") for name in sorted(sizes) if name.endswith(".json")]
+    with ThreadPoolExecutor(_READERS) as pool:
+        shards = list(pool.map(lambda name: _marker(uri, name), names))
+    return {s.name: s for s in shards if s is not None and sizes.get(f"{s.name}.arrow") == s.bytes}
+
+
+def _marker(uri: str, name: str) -> Shard | None:
+    try:
+        found = Shard(**storage.read_json(file_of(uri, name, "json")))
+    except (ValueError, TypeError):
+        return None  # cut short or of another version: the shard is encoded again
+    return found if found.name == name else None
+
+
+def seal(uri: str, shards: Sequence[Shard], *, dimension: int, stored: Stored, facts: dict[str, Any]) -> None:
+    """Declare a directory complete: these shards, in this order."""
+    whole = {"dimension": dimension, "stored": stored, "facts": facts, "shards": [asdict(s) for s in shards]}
+    storage.write_bytes(join(uri, storage.MARKER), json.dumps(whole, ensure_ascii=False, sort_keys=True).encode())
+
+
+def is_sealed(uri: str) -> bool:
+    """Whether a directory is complete."""
+    return storage.exists(join(uri, storage.MARKER))
+
+
+def open_embeddings(uri: str) -> EmbeddingSet:
+    """Open a complete directory.
+
+    Raises:
+        RequestError: nothing is there, or it is not complete.
+    """
+    if not is_sealed(uri):
+        raise RequestError(
+            f"{uri} holds no complete embeddings; run ray_jobs.encode with encode.target={uri} to its end"
+        )
+    try:
+        found = storage.read_json(join(uri, storage.MARKER))
+        shards = tuple(Shard(**s) for s in found["shards"])
+        return EmbeddingSet(uri, shards, found["dimension"], found["stored"], found["facts"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RequestError(
+            f"{uri}/{storage.MARKER} is no list of embedding shards ({type(error).__name__}: {error})"
+        ) from error
+
+
+def read_shard(uri: str, shard: Shard) -> Content:
+    """The rows of a shard, checked against its SHA-256. Local files are memory-mapped.
+
+    Raises:
+        RequestError: the file is missing or is not what was committed.
+    """
+    place = file_of(uri, shard.name)
+    _, path = storage.filesystem(place)
+    try:
+        buffer = (
+            pa.memory_map(path).read_buffer() if not storage.is_remote(uri) else pa.py_buffer(storage.read_bytes(place))
+        )
+    except OSError as error:
+        raise RequestError(
+            f"{place} cannot be read: {error}; run the encoding again, it writes what is missing"
+        ) from error
+    if hashlib.sha256(buffer).hexdigest() != shard.sha256:
+        raise RequestError(
+            f"{place} is not the file that was committed: damaged or replaced; delete it and its .json, and run the encoding again"
+        )
+    table = pa.ipc.open_file(buffer).read_all()
+    ids, languages = (table[name].combine_chunks() for name in ("id", "language"))
+    return Content(ids, languages, from_columns(table))
