@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,7 +11,33 @@ import torch
 from hybrid_core.model import Encoder, Kind
 
 
-def token_batches(lengths: Sequence[int], budget: int) -> list[np.ndarray]:
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of many texts, one text after another."""
+
+    ids: np.ndarray
+    """[sum of lengths] int32."""
+    lengths: np.ndarray
+    """[texts] int64."""
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]]) -> Tokens:
+        """From one list of ids for each text."""
+        lengths = np.array([len(ids) for ids in texts], dtype=np.int64)
+        return cls(np.fromiter((id for ids in texts for id in ids), np.int32, int(lengths.sum())), lengths)
+
+    def rectangle(self, rows: np.ndarray, padding: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and mask [rows, longest] int64 of some texts."""
+        lengths = self.lengths[rows]
+        columns = np.arange(lengths.max())
+        mask = columns < lengths[:, None]
+        ids = np.full(mask.shape, padding, dtype=np.int64)
+        starts = np.cumsum(self.lengths)[rows] - lengths
+        ids[mask] = self.ids[(starts[:, None] + columns)[mask]]
+        return ids, mask.astype(np.int64)
+
+
+def token_batches(lengths: Sequence[int] | np.ndarray, budget: int) -> list[np.ndarray]:
     """Index arrays whose rectangle (rows x longest row) stays within the budget; longest texts first.
 
     A single text longer than the budget gets a batch of its own.
@@ -18,7 +45,7 @@ def token_batches(lengths: Sequence[int], budget: int) -> list[np.ndarray]:
     order = np.argsort(-np.asarray(lengths), kind="stable")
     batches, start = [], 0
     while start < len(order):
-        rows = max(1, budget // max(1, lengths[order[start]]))
+        rows = max(1, budget // max(1, int(lengths[order[start]])))
         batches.append(order[start : start + rows])
         start += rows
     return batches
@@ -28,20 +55,19 @@ def encode(
     encoder: Encoder, texts: Sequence[str], kind: Kind, *, tokens_per_batch: int = 4096, precision: str = "float32"
 ) -> np.ndarray:
     """Unit embeddings [len(texts), dimension] in float32, in the order of the texts."""
-    tokens = encoder.tokenize(texts, kind)
+    tokens = Tokens.of(encoder.tokenize(texts, kind))
     return encode_tokens(encoder, tokens, tokens_per_batch=tokens_per_batch, precision=precision)
 
 
 @torch.inference_mode()
-def encode_tokens(
-    encoder: Encoder, token_ids: Sequence[Sequence[int]], *, tokens_per_batch: int, precision: str
-) -> np.ndarray:
+def encode_tokens(encoder: Encoder, tokens: Tokens, *, tokens_per_batch: int, precision: str) -> np.ndarray:
     """As `encode`, for texts that are tokenized already."""
     encoder.eval()
-    result = np.empty((len(token_ids), encoder.dimension), dtype=np.float32)
-    device = next(encoder.parameters()).device.type
-    for rows in token_batches([len(ids) for ids in token_ids], tokens_per_batch):
-        ids, mask = encoder.pad([token_ids[i] for i in rows])
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+    result = np.empty((len(tokens.lengths), encoder.dimension), dtype=np.float32)
+    device = next(encoder.parameters()).device
+    padding = int(encoder.tokenizer.pad_token_id)
+    for rows in token_batches(tokens.lengths, tokens_per_batch):
+        ids, mask = (torch.from_numpy(part).to(device) for part in tokens.rectangle(rows, padding))
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
             result[rows] = encoder(ids, mask).float().cpu().numpy()
     return result

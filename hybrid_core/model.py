@@ -61,17 +61,7 @@ class Encoder(nn.Module):
 
         `prefix` replaces the model's own for this kind of text.
         """
-        s = self.settings
-        own, limit = (
-            (s.query_prefix, s.max_query_tokens) if kind == "query" else (s.passage_prefix, s.max_passage_tokens)
-        )
-        prefix = own if prefix is None else prefix
-        if not texts:
-            return []
-        encoded = self.tokenizer(
-            [prefix + t for t in texts], truncation=True, max_length=limit, return_attention_mask=False
-        )
-        return list(encoded["input_ids"])
+        return tokenize(self.tokenizer, self.settings, texts, kind, prefix)
 
     def pad(self, token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Rectangular ids and mask [n, longest], on the device of the weights."""
@@ -94,6 +84,28 @@ class Encoder(nn.Module):
             weights = attention_mask[:, :, None].float()
             pooled = (output.last_hidden_state.float() * weights).sum(1) / weights.sum(1)
         return nn.functional.normalize(pooled, dim=-1)
+
+
+def tokenize(
+    tokenizer: PreTrainedTokenizerFast, settings: EncoderSettings, texts: Sequence[str], kind: Kind, prefix: str | None = None
+) -> list[list[int]]:  # fmt: skip
+    """What `Encoder.tokenize` does, where no weights are at hand."""
+    own, limit = (
+        (settings.query_prefix, settings.max_query_tokens)
+        if kind == "query"
+        else (settings.passage_prefix, settings.max_passage_tokens)
+    )
+    start = own if prefix is None else prefix
+    if not texts:
+        return []
+    encoded = tokenizer([start + t for t in texts], truncation=True, max_length=limit, return_attention_mask=False)
+    return list(encoded["input_ids"])
+
+
+def load_tokenizer(config: ModelConfig) -> tuple[PreTrainedTokenizerFast, EncoderSettings]:
+    """What splits the texts of an encoder into tokens; for an exported model (`exported_model`), whose vocabulary is fixed."""
+    source = _source(config.name)
+    return AutoTokenizer.from_pretrained(source), _settings(config, source)
 
 
 def load_encoder(config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | None = None) -> Encoder:
@@ -134,6 +146,11 @@ def load_encoder(config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | N
 def exported_model(config: ModelConfig, location: str) -> ModelConfig:
     """The config that loads an exported encoder: trimming and layer cuts are already in its files."""
     return dataclasses.replace(config, name=location, vocabulary="full", layers=None)
+
+
+def encoder_settings(config: ModelConfig) -> EncoderSettings:
+    """How an encoder of this config turns texts into vectors; reads no weights."""
+    return _settings(config, _source(config.name))
 
 
 def model_fingerprint(name: str) -> str:

@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from hybrid_core import storage
 from hybrid_core.config import Config
@@ -18,10 +17,12 @@ from hybrid_core.data.corpus_writer import write_corpus
 from hybrid_core.data.mining import Mined, mine, rows_in_use
 from hybrid_core.data.sample import corpus_location
 from hybrid_core.errors import RequestError, nearest
-from hybrid_core.settings import as_dict, digest
+from hybrid_core.model import Kind
+from hybrid_core.settings import as_dict
 from hybrid_core.storage import absolute, join
 from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
+from ray_jobs.embed import embed_texts
 from ray_jobs.steps import check_output, connect_for, prepare_base
 
 
@@ -65,15 +66,12 @@ def _target(config: Config) -> str:
 
 def _encode(config: Config, corpus: Corpus, encoder: str) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of queries and passages, in row order."""
-    from ray_jobs._ray.encoding import encode_texts
-
     rows = rows_in_use(corpus)
     texts = corpus.column("query", rows) + corpus.column("passage", rows)
-    kinds = ["query"] * len(rows) + ["passage"] * len(rows)
-    table = pa.table({"row": np.arange(len(texts)), "kind": kinds, "text": texts})
-    weights = storage.read_json(join(encoder, storage.MARKER))["files"]
-    key = digest([weights, corpus.fingerprint, list(corpus.languages), as_dict(config.model), config.encode.precision])
-    vectors = encode_texts(table, encoder, join(absolute(config.output), "embeddings", key), config)
+    asked: list[Kind] = ["query"]
+    answered: list[Kind] = ["passage"]
+    kinds = asked * len(rows) + answered * len(rows)
+    vectors = embed_texts(texts, kinds, encoder, config)
     return vectors[: len(rows)], vectors[len(rows) :]
 
 

@@ -17,16 +17,16 @@ from hybrid_core import storage
 from hybrid_core.certificate import check_invariance, identities, summary_of_checks
 from hybrid_core.config import Config
 from hybrid_core.data.sources import open_sources
-from hybrid_core.data.suites import Suite, load_suites
+from hybrid_core.data.suites import Suite, Texts, load_suites
 from hybrid_core.data.suites.trec import write_qrels, write_run
 from hybrid_core.evaluate import Evaluation
 from hybrid_core.measure import Measurement, measure, with_variants
 from hybrid_core.metrics.fertility import fertility_rows
-from hybrid_core.model import exported_model, load_encoder
+from hybrid_core.model import Kind, exported_model, load_encoder
 from hybrid_core.robustness.lexicon import Lexicon, build_lexicon, read_lexicon
 from hybrid_core.search import top_k
-from hybrid_core.settings import as_dict, digest
 from hybrid_core.storage import absolute, join
+from ray_jobs.embed import embed_texts, weights_of
 
 
 def suites_of(config: Config) -> list[Suite]:
@@ -56,23 +56,15 @@ def _lexicon(config: Config) -> Lexicon | None:
 
 def encode_suites(config: Config, model: str, suites: Sequence[Suite]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Embeddings (queries, passages) of every suite; a text that occurs in several is encoded once."""
-    from ray_jobs._ray.encoding import encode_texts
-
-    columns = [
-        ([f"{kind}\t{text}" for text in texts.texts])
-        for suite in suites
-        for kind, texts in (("query", suite.queries), ("passage", suite.passages))
+    sides: list[tuple[Kind, Texts]] = [
+        side for suite in suites for side in (("query", suite.queries), ("passage", suite.passages))
     ]
-    rows: dict[str, int] = {}
-    places = [np.array([rows.setdefault(key, len(rows)) for key in column], dtype=np.int64) for column in columns]
-    kinds, texts = zip(*(key.split("\t", 1) for key in rows), strict=True)
-    table = pa.table({"row": np.arange(len(rows)), "kind": kinds, "text": texts})
-    settings = {k: v for k, v in as_dict(config.encode).items() if k == "precision"} | as_dict(config.model)
-    weights = storage.read_json(join(model, storage.MARKER))["files"]
-    key = digest([weights, list(rows), settings])
-    vectors = encode_texts(table, model, join(absolute(config.output), "embeddings", key), config)
-    pairs = zip(places[::2], places[1::2], strict=True)
-    return {suite.name: (vectors[q], vectors[p]) for suite, (q, p) in zip(suites, pairs, strict=True)}
+    texts = [text for _, side in sides for text in side.texts]
+    kinds = [kind for kind, side in sides for _ in side.texts]
+    vectors = embed_texts(texts, kinds, model, config)
+    parts = np.split(vectors, np.cumsum([len(side) for _, side in sides])[:-1])
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return {suite.name: (queries, passages) for suite, (queries, passages) in zip(suites, pairs, strict=True)}
 
 
 def measure_model(config: Config, model: str, suites: Sequence[Suite], name: str, *, seed: int) -> Measurement:
@@ -133,7 +125,7 @@ def certificate(
     plans: Mapping[str, str],
 ) -> dict[str, Any]:
     """What the results depend on, and the checks that they depend on nothing else; models and plans by training."""
-    weights = {name: digest(storage.read_json(join(uri, storage.MARKER))["files"]) for name, uri in models.items()}
+    weights = {name: weights_of(uri) for name, uri in models.items()}
     encoding = {key: getattr(config.encode, key) for key in ("precision", "actors", "tokens_per_batch")}
     checks = [m.checks for seeds in measured.values() for m in seeds]
     return identities(suites, weights=weights, plans=plans) | {

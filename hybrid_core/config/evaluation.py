@@ -9,18 +9,54 @@ from hybrid_core.settings import setting
 
 @dataclass(frozen=True, kw_only=True)
 class EncodeConfig:
-    """How texts are turned into embeddings for evaluation."""
+    """How texts become embeddings: for evaluation and mining, and of whole corpora (docs/encode.md)."""
 
+    source: str | None = setting(
+        None,
+        "texts of `ray_jobs.encode`: a file or folder of .jsonl, .jsonl.gz, .parquet or .arrow (path, s3:// or "
+        "hf://datasets/NAME), or `suites` for the passages of evaluate.suites",
+    )
+    target: str | None = setting(None, "folder or URI of the embeddings; unset: `<output>/encoded`")
+    kind: str = setting("passage", "which prefix and length the texts get", choices=("passage", "query"))
+    id_field: str | None = setting(None, "field of the id; unset: the first of id, docid, _id that is there")
+    text_fields: tuple[str, ...] = setting(
+        ("title", "text"), "fields that make up a text, joined by a space; absent and empty ones are left out"
+    )
+    language: str | None = setting(
+        None,
+        "language of all texts (ISO 639-1); unset: the field `language`, else the end of the file's folder name "
+        "(`miracl-corpus-v1.0-sw`)",
+    )
+    stored: str = setting(
+        "float32",
+        "numbers of an embedding as kept by `ray_jobs.encode`; what is lost is measured and reported",
+        choices=("float32", "float16", "int8"),
+    )
     actors: int = setting(1, "encoder processes of Ray Data; each loads the model once", low=1, high=4096)
+    min_actors: int | None = setting(
+        None, "encoder processes to begin with; more, up to `actors`, while texts wait; unset: all", low=1, high=4096
+    )
+    tokenizers: int = setting(
+        0,
+        "processes that split texts into tokens, for GPUs that wait for them; 0: every encoder does",
+        low=0,
+        high=1024,
+    )
     threads: int = setting(2, "torch threads of a CPU actor", low=1, high=256)
     tokens_per_batch: int = setting(4096, "token budget of a forward pass, padding included", low=64, high=10_000_000)
-    rows_per_block: int = setting(
-        4096, "rows an actor receives at once, sorted by length inside", low=1, high=1_000_000
+    rows_per_shard: int = setting(
+        4096, "texts that are sorted by length, encoded and committed together", low=1, high=1_000_000
     )
-    precision: str = setting(
-        "float32", "arithmetic of the forward pass; embeddings are stored as float32", choices=("float32", "bfloat16")
-    )
+    precision: str = setting("float32", "arithmetic of the forward pass", choices=("float32", "bfloat16"))
     use_gpu: bool = setting(False, "give every actor one GPU")
+    store: str | None = setting(
+        None,
+        "folder or URI where embeddings of suites and corpora are kept for later runs; unset: `<output>/embeddings`",
+    )
+    store_gigabytes: float = setting(
+        20.0, "the models used longest ago are removed from the store above this size", low=0.0, high=1e6
+    )
+    patience: float = setting(300.0, "seconds to go on trying while storage fails", low=0.0, high=86_400.0)
 
 
 @dataclass(frozen=True, kw_only=True)

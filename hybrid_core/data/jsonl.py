@@ -28,6 +28,18 @@ def read_jsonl(file: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[
 
 
 def _record(raw: bytes, where: str, required: Sequence[str]) -> dict[str, Any]:
+    record = parse_record(raw, where)
+    for name in required:
+        check_text(record.get(name), f"{where}, field {name!r}", present=name in record)
+    return record
+
+
+def parse_record(raw: bytes, where: str) -> dict[str, Any]:
+    """One line as a JSON object.
+
+    Raises:
+        RequestError: bytes that are not UTF-8, not JSON, or not an object.
+    """
     try:
         record = json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -40,8 +52,6 @@ def _record(raw: bytes, where: str, required: Sequence[str]) -> dict[str, Any]:
         raise RequestError(f"{where}: not JSON that can be read ({error})") from error
     if not isinstance(record, dict):
         raise RequestError(f"{where}: a {type(record).__name__} instead of a JSON object")
-    for name in required:
-        check_text(record.get(name), f"{where}, field {name!r}", present=name in record)
     return record
 
 

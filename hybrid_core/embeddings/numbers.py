@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pyarrow as pa
 
-Stored = Literal["float32", "float16", "int8"]
+Stored = str
+"""How numbers are kept: one of `FORMS`."""
+FORMS = ("float32", "float16", "int8")
 _ARROW = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}
 
 

@@ -82,14 +82,13 @@ def file_of(uri: str, name: str, suffix: str = "arrow") -> str:
     return join(uri, "shards", f"{name}.{suffix}")
 
 
-def write_shard(
-    uri: str, name: str, ids: Sequence[str] | pa.Array, languages: Sequence[str] | pa.Array, vectors: np.ndarray, *,
+def make_shard(
+    name: str, ids: Sequence[str] | pa.Array, languages: Sequence[str] | pa.Array, vectors: np.ndarray, *,
     stored: Stored, tokens: int,
-) -> Shard:  # fmt: skip
-    """Write a shard, then its marker. Writing the same again changes nothing that a reader sees.
+) -> tuple[Shard, bytes]:  # fmt: skip
+    """A shard's marker and the bytes of its file.
 
     Args:
-        uri: the directory.
         name: says what the shard holds.
         ids: of the rows.
         languages: of the rows.
@@ -101,16 +100,23 @@ def write_shard(
     table = pa.table({"id": pa.array(ids, pa.string()), "language": pa.array(languages, pa.string())} | columns)
     content = _ipc(table)
     counts = {row["values"]: row["counts"] for row in pc.value_counts(table["language"]).to_pylist()}
-    shard = Shard(
-        name,
-        dict(sorted(counts.items())),
-        tokens,
-        len(content),
-        hashlib.sha256(content).hexdigest(),
-        loss(vectors, columns),
-    )
-    storage.write_bytes(file_of(uri, name), content)
-    storage.write_json(file_of(uri, name, "json"), asdict(shard))
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Shard(name, dict(sorted(counts.items())), tokens, len(content), sha256, loss(vectors, columns)), content
+
+
+def commit(uri: str, shard: Shard, content: bytes) -> None:
+    """Write a shard's file, then its marker. Writing the same again changes nothing that a reader sees."""
+    storage.write_bytes(file_of(uri, shard.name), content)
+    storage.write_json(file_of(uri, shard.name, "json"), asdict(shard))
+
+
+def write_shard(
+    uri: str, name: str, ids: Sequence[str] | pa.Array, languages: Sequence[str] | pa.Array, vectors: np.ndarray, *,
+    stored: Stored, tokens: int,
+) -> Shard:  # fmt: skip
+    """Make a shard and commit it. Arguments as in `make_shard`; `uri` is the directory."""
+    shard, content = make_shard(name, ids, languages, vectors, stored=stored, tokens=tokens)
+    commit(uri, shard, content)
     return shard
 
 
@@ -138,6 +144,15 @@ def _marker(uri: str, name: str) -> Shard | None:
     except (ValueError, TypeError):
         return None  # cut short or of another version: the shard is encoded again
     return found if found.name == name else None
+
+
+def discard(uri: str, kept: set[str]) -> None:
+    """Remove files of shards that are not to be kept: unfinished ones, and those of texts that have changed."""
+    fs, path = storage.filesystem(join(uri, "shards"))
+    for file in fs.get_file_info(pafs.FileSelector(path, allow_not_found=True)):
+        name, _, suffix = file.base_name.rpartition(".")
+        if suffix in ("arrow", "json", "part") and name.partition(".")[0] not in kept:
+            fs.delete_file(file.path)
 
 
 def seal(uri: str, shards: Sequence[Shard], *, dimension: int, stored: Stored, facts: dict[str, Any]) -> None:

@@ -1,121 +1,220 @@
-"""Ray Data: encode texts with a pool of actors."""
+"""Ray Data: texts -> tokens -> embeddings -> committed shards, as a stream.
+
+    read (tasks) -> [tokenize (actors) ->] encode (actors, one model load each) -> commit (tasks) -> driver
+
+What flows is one row a piece: its name, its content as Arrow bytes, and, at the end, the marker of the committed shard. The
+driver receives markers only, so its memory does not grow with the corpus. Ray repeats what a lost process did; a piece
+that is done twice is written twice with the same bytes. Readers and committers import no torch: their processes start fast.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import time
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import ray.data
-import torch
 
-from hybrid_core import storage
 from hybrid_core.config import Config
-from hybrid_core.encode import encode_tokens
-from hybrid_core.model import exported_model, load_encoder
-from hybrid_core.storage import join
-from ray_jobs._ray.mailbox import delivering, open_mailbox
+from hybrid_core.embeddings.numbers import Stored
+from hybrid_core.embeddings.shards import Shard, commit, make_shard
+
+if TYPE_CHECKING:
+    from hybrid_core.encode import Tokens
+    from hybrid_core.model import Kind
+
+NOTE = ""
+"""Name of a row that carries a word from a reader to the driver and no piece."""
+_FLOW = pa.schema(
+    [("name", pa.string()), ("kind", pa.string()), ("marker", pa.string()), ("content", pa.large_binary())]
+)
+# Different shares of a processor keep Ray from joining steps into one task: they are to overlap.
+_READ, _TOKENIZE, _COMMIT = 0.25, 0.5, 0.2
 
 
-def encode_texts(texts: pa.Table, model: str, target: str, config: Config) -> np.ndarray:
-    """Encode a table (row, kind, text) with Ray Data; embeddings [rows, dimension] in the order of `row`.
+def piece(name: str, kind: str, texts: pa.Table) -> pa.Table:
+    """A row of the stream: texts (id, language, text) that become the shard `name`."""
+    return _row(name, kind, "", _packed(texts))
 
-    The shards under `target` are sealed by a marker that names the attempt they belong to, so an attempt that was cut
-    short is never read; what is already there is not computed again.
 
-    Raises:
-        RuntimeError: rows out differ from rows in.
+def note(**facts: Any) -> pa.Table:
+    """A row that goes through to the driver."""
+    return _row(NOTE, "", json.dumps(facts), b"")
+
+
+def encode_stream(
+    pieces: ray.data.Dataset, model: str, target: str, config: Config, stored: Stored, received: Callable[[Shard], None],
+    noted: Callable[[dict[str, Any]], None] = lambda facts: None,
+) -> None:  # fmt: skip
+    """Encode pieces and commit them as shards of `target`.
+
+    Args:
+        pieces: rows made by `piece` and `note`.
+        model: URI of an exported encoder.
+        target: directory of the shards.
+        config: how many processes, precision, patience.
+        stored: numbers of a kept embedding.
+        received: called with every committed shard, in any order.
+        noted: called with the facts of every note.
     """
-    marker = join(target, storage.MARKER)
-    if not storage.exists(marker):
-        attempt = os.urandom(4).hex()
-        _write_embeddings(texts, model, join(target, attempt), config)
-        storage.write_json(marker, {"attempt": attempt, "rows": texts.num_rows})
-    return _read_embeddings(join(target, storage.read_json(marker)["attempt"]), texts.num_rows)
-
-
-def _write_embeddings(texts: pa.Table, model: str, folder: str, config: Config) -> None:
     c = config.encode
+    sizes = {"size": c.actors} if c.min_actors is None else {"min_size": c.min_actors, "max_size": c.actors}
+    if c.tokenizers:
+        pool = ray.data.ActorPoolStrategy(size=c.tokenizers)
+        pieces = pieces.map_batches(
+            _Tokenizer, fn_constructor_args=(model, config), compute=pool, num_cpus=_TOKENIZE, **_ONE_ROW
+        )
+    encoded = pieces.map_batches(
+        _Encoder, fn_constructor_args=(model, config, stored), compute=ray.data.ActorPoolStrategy(**sizes),
+        num_cpus=1, num_gpus=1 if c.use_gpu else 0, **_ONE_ROW,
+    )  # fmt: skip
+    stream = encoded.map_batches(_commit, fn_args=(target, c.patience), num_cpus=_COMMIT, **_ONE_ROW)
+    for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        for name, marker in zip(batch["name"].to_pylist(), batch["marker"].to_pylist(), strict=True):
+            if name == NOTE:
+                noted(json.loads(marker))
+            else:
+                received(Shard(**json.loads(marker)))
+
+
+_ONE_ROW: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
+
+
+def from_tables(tables: Sequence[pa.Table]) -> ray.data.Dataset:
+    """A stream of pieces that are in the driver's memory."""
+    prepare_context()
+    return ray.data.from_arrow(list(tables))
+
+
+def from_parts(count: int, read: Callable[[int], Iterator[pa.Table]]) -> ray.data.Dataset:
+    """A stream of what `read(number)` yields for each part, read where there is room.
+
+    Args:
+        count: number of parts.
+        read: yields rows made by `piece` and `note`; runs in other processes.
+    """
+    prepare_context()
+
+    def pieces(batch: pa.Table) -> Iterator[pa.Table]:
+        for number in batch["part"].to_pylist():
+            yield from read(number)
+
+    parts = ray.data.from_items([{"part": number} for number in range(count)], override_num_blocks=count)
+    return parts.map_batches(pieces, num_cpus=_READ, **_ONE_ROW)
+
+
+def prepare_context() -> None:
+    """Ray Data's settings for streams of pieces."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.target_max_block_size = 1  # a piece is a block of its own, handed on as soon as it is there
+    context.actor_init_retry_on_errors = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    order = pc.sort_indices(pc.utf8_length(texts["text"]))  # blocks of like lengths hold little padding
-    by_length = texts.take(order)
-    blocks = [by_length.slice(start, c.rows_per_block) for start in range(0, by_length.num_rows, c.rows_per_block)]
-    mailbox = open_mailbox()
-    dataset = ray.data.from_arrow(blocks).map_batches(
-        _EncoderActor,
-        fn_constructor_args=(model, config, mailbox),
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=c.actors),
-        num_cpus=1,
-        num_gpus=1 if c.use_gpu else 0,
-    )
-    filesystem, path = storage.filesystem(folder)
-    with delivering(mailbox, _Progress(texts.num_rows)):
-        dataset.write_parquet(path, filesystem=filesystem)
 
 
-class _Progress:
-    """Prints how far an encoding is, at most every ten seconds."""
+class _Tokenizer:
+    """Splits texts into tokens."""
 
-    def __init__(self, rows: int) -> None:
-        self.rows, self.done, self.tokens = rows, 0, 0
-        self.started = self.printed = time.monotonic()
+    def __init__(self, model: str, config: Config) -> None:
+        from hybrid_core.model import exported_model, load_tokenizer
 
-    def __call__(self, rows: int, tokens: int) -> None:
-        self.done += rows
-        self.tokens += tokens
-        now = time.monotonic()
-        if now - self.printed >= 10 or self.done == self.rows:
-            rate = self.tokens / (now - self.started)
-            print(f"  encoded {self.done:,} of {self.rows:,} texts ({rate:,.0f} tokens/s, start-up included)")
-            self.printed = now
+        self.tokenizer, self.settings = load_tokenizer(exported_model(config.model, model))
+
+    def __call__(self, row: pa.Table) -> pa.Table:
+        from hybrid_core.encode import Tokens
+        from hybrid_core.model import tokenize
+
+        name, kind, texts = _unpacked(row)
+        if texts is None:
+            return row
+        found = Tokens.of(tokenize(self.tokenizer, self.settings, texts["text"].to_pylist(), kind))
+        ends = np.concatenate([[0], np.cumsum(found.lengths)])
+        tokens = pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.array(found.ids, pa.int32()))
+        return _row(name, kind, "", _packed(texts.drop_columns(["text"]).append_column("tokens", tokens)))
 
 
-class _EncoderActor:
-    """Loads the model once; encodes blocks."""
+class _Encoder:
+    """Loads the model once; makes shards."""
 
-    def __init__(self, model: str, config: Config, mailbox: Any) -> None:
-        self.config, self.mailbox = config, mailbox
-        torch.set_num_threads(self.config.encode.threads)
-        self.encoder = load_encoder(exported_model(self.config.model, model))
-        if self.config.encode.use_gpu:
+    def __init__(self, model: str, config: Config, stored: Stored) -> None:
+        import torch
+
+        from hybrid_core.model import exported_model, load_encoder
+
+        self.config, self.stored = config.encode, stored
+        torch.set_num_threads(self.config.threads)
+        self.encoder = load_encoder(exported_model(config.model, model))
+        if self.config.use_gpu:
             self.encoder.to("cuda")
 
-    def __call__(self, block: pa.Table) -> pa.Table:
-        c = self.config.encode
-        kinds, texts = np.array(block["kind"].to_pylist()), block["text"].to_pylist()
-        vectors = np.empty((block.num_rows, self.encoder.dimension), dtype=np.float32)
-        useful = 0
-        for kind in ("query", "passage"):
-            rows = np.flatnonzero(kinds == kind)
-            tokens = self.encoder.tokenize([texts[i] for i in rows], kind)
-            vectors[rows] = encode_tokens(
-                self.encoder, tokens, tokens_per_batch=c.tokens_per_batch, precision=c.precision
-            )
-            useful += sum(map(len, tokens))
-        self.mailbox.put.remote(block.num_rows, useful)
-        embedding = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), self.encoder.dimension)
-        return pa.table({"row": block["row"], "embedding": embedding})
+    def __call__(self, row: pa.Table) -> pa.Table:
+        from hybrid_core.encode import encode_tokens
+
+        name, kind, texts = _unpacked(row)
+        if texts is None:
+            return row
+        tokens, c = self._tokens(texts, kind), self.config
+        vectors = encode_tokens(self.encoder, tokens, tokens_per_batch=c.tokens_per_batch, precision=c.precision)
+        ids, languages = (texts[name].combine_chunks() for name in ("id", "language"))
+        shard, content = make_shard(name, ids, languages, vectors, stored=self.stored, tokens=len(tokens.ids))
+        return _row(name, kind, json.dumps(asdict(shard)), content)
+
+    def _tokens(self, texts: pa.Table, kind: Kind) -> Tokens:
+        from hybrid_core.encode import Tokens
+
+        if "tokens" not in texts.column_names:
+            return Tokens.of(self.encoder.tokenize(texts["text"].to_pylist(), kind))
+        column = texts["tokens"].combine_chunks()
+        return Tokens(column.flatten().to_numpy(), np.diff(column.offsets.to_numpy()))
 
 
-def _read_embeddings(folder: str, rows: int) -> np.ndarray:
-    filesystem, path = storage.filesystem(folder)
-    table = ds.dataset(path, filesystem=filesystem, format="parquet").to_table()
-    order = table["row"].to_numpy()
-    if not np.array_equal(np.sort(order), np.arange(rows)):
-        raise RuntimeError(
-            f"{folder}: {len(order)} embeddings for {rows} texts, or rows that occur twice; delete the folder and run again"
-        )
-    vectors = np.concatenate([chunk.flatten().to_numpy() for chunk in table["embedding"].chunks]).reshape(rows, -1)
-    result = np.empty_like(vectors)
-    result[order] = vectors
-    return result
+def _commit(row: pa.Table, target: str, patience: float) -> pa.Table:
+    """Write a shard; while the storage fails, try again."""
+    name, marker = row["name"][0].as_py(), row["marker"][0].as_py()
+    if name != NOTE:
+        shard, content = Shard(**json.loads(marker)), row["content"][0].as_buffer().to_pybytes()
+        persistently(lambda: commit(target, shard, content), patience, f"{target}, shard {name}")
+    return _row(name, "", marker, b"")
+
+
+def persistently(action: Callable[[], None], patience: float, what: str) -> None:
+    """Try until it succeeds or `patience` seconds have passed.
+
+    Raises:
+        OSError: what the storage said last.
+    """
+    started, pause = time.monotonic(), 0.5
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            if time.monotonic() - started + pause > patience:
+                raise OSError(
+                    f"{what}: the storage has failed for {patience:g} s (encode.patience): {error}"
+                ) from error
+        time.sleep(pause)
+        pause = min(2 * pause, 15.0)
+
+
+def _row(name: str, kind: str, marker: str, content: bytes) -> pa.Table:
+    return pa.table([[name], [kind], [marker], [content]], schema=_FLOW)
+
+
+def _packed(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _unpacked(row: pa.Table) -> tuple[str, Kind, pa.Table | None]:
+    name = row["name"][0].as_py()
+    if name == NOTE:
+        return name, "passage", None
+    return name, row["kind"][0].as_py(), pa.ipc.open_stream(row["content"][0].as_buffer()).read_all()

@@ -56,7 +56,7 @@ def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
     assert check_tracking(out, first.summary["mlflow_run_id"]) == model_id
 
     extras = ["--set", "evaluate.perturbations=typos,case", "--set", "evaluate.run_depth=1000"]
-    extras += ["--set", "encode.actors=3", "--set", "encode.rows_per_block=20", "--set", "encode.tokens_per_batch=256"]
+    extras += ["--set", "encode.actors=3", "--set", "encode.rows_per_shard=20", "--set", "encode.tokens_per_batch=256"]
     served = jobs.run("evaluate", "--set", f"model.name=models:/{model_id}", *extras)
     assert served.status == 0, served.output
     name = "made_up/multi/mAP"

@@ -1,0 +1,146 @@
+"""Embeddings keyed by what they are computed from: the same weights, settings and text are computed once for all runs.
+
+    <store>/<model>/shards/...     as in `shards`; the id of a row is the key of its text
+    <store>/<model>/used.json      when the model was last used, for eviction
+
+A model's folder is named by weights, tokenizer, pooling and precision; a row's key holds prefix, length limit and text. Files
+are only ever added, each whole, so runs may write at the same time: at worst both compute a text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow.fs as pafs
+
+from hybrid_core import storage
+from hybrid_core.embeddings.shards import Content, Shard, committed, file_of, read_shard
+from hybrid_core.errors import RequestError
+from hybrid_core.model import EncoderSettings, Kind
+from hybrid_core.settings import digest
+from hybrid_core.storage import join
+
+_USED = "used.json"
+_IN_USE = 3600.0  # seconds; a model used this recently may be in use now and is not removed
+
+
+def model_key(weights: str, settings: EncoderSettings, precision: str) -> str:
+    """Name of a model's folder.
+
+    Args:
+        weights: hash of the exported model's files, tokenizer included.
+        settings: of the encoder as it is used.
+        precision: of the forward pass.
+    """
+    return digest([weights, settings.pooling, precision])
+
+
+def text_keys(texts: Sequence[str], kinds: Sequence[Kind], settings: EncoderSettings) -> list[str]:
+    """Key of each text: 32 hex digits of prefix, length limit and text."""
+    starts = {
+        "query": f"{settings.max_query_tokens}\t{settings.query_prefix}",
+        "passage": f"{settings.max_passage_tokens}\t{settings.passage_prefix}",
+    }
+    return [
+        hashlib.blake2b(f"{starts[kind]}{text}".encode(), digest_size=16).hexdigest()
+        for text, kind in zip(texts, kinds, strict=True)
+    ]
+
+
+class Stored:
+    """What the store has of one model, as of now."""
+
+    def __init__(self, store: str, model: str) -> None:
+        """Look what is there.
+
+        Args:
+            store: folder or URI.
+            model: from `model_key`.
+        """
+        self.uri = join(store, model)
+        self._places: dict[str, tuple[Shard, int]] = {}
+        for shard in committed(self.uri).values():
+            content = self._read(shard)
+            for row, key in enumerate(content.ids.to_pylist() if content else ()):
+                self._places[key] = shard, row
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def _read(self, shard: Shard) -> Content | None:
+        """A shard's content; a damaged one is removed, so that its texts are computed again."""
+        try:
+            return read_shard(self.uri, shard)
+        except RequestError as error:
+            print(f"  {error}; its embeddings are computed again")
+            for suffix in ("json", "arrow"):
+                _remove(file_of(self.uri, shard.name, suffix))
+            return None
+
+    def vectors(self, keys: Sequence[str]) -> np.ndarray:
+        """Embeddings of these keys [keys, d], float32.
+
+        Raises:
+            KeyError: one that is not there.
+        """
+        by_shard: dict[str, tuple[Shard, list[int], list[int]]] = {}
+        for place, key in enumerate(keys):
+            shard, row = self._places[key]
+            _, places, rows = by_shard.setdefault(shard.name, (shard, [], []))
+            places.append(place)
+            rows.append(row)
+        found: np.ndarray | None = None
+        for shard, places, rows in by_shard.values():
+            content = read_shard(self.uri, shard)
+            if found is None:
+                found = np.empty((len(keys), content.vectors.shape[1]), dtype=np.float32)
+            found[places] = content.vectors[rows]
+        return np.empty((0, 0), np.float32) if found is None else found
+
+
+def mark_used(store: str, model: str) -> None:
+    """Note that a model is used now."""
+    storage.write_json(join(store, model, _USED), {"seconds": time.time()})
+
+
+def evict(store: str, gigabytes: float) -> list[str]:
+    """Remove the models used longest ago until the store is within its budget, and return their keys.
+
+    Models used within the last hour stay.
+    """
+    fs, path = storage.filesystem(store)
+    sizes: dict[str, int] = {}
+    for file in fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True)):
+        if file.type == pafs.FileType.File:
+            model = file.path.removeprefix(path).lstrip("/").partition("/")[0]
+            sizes[model] = sizes.get(model, 0) + file.size
+    used = {model: _last_use(store, model) for model in sizes}
+    total, removed = sum(sizes.values()), []
+    for model in sorted(sizes, key=lambda m: used[m] or 0.0):
+        last = used[model]
+        if total <= gigabytes * 1e9:
+            break
+        if last is not None and time.time() - last > _IN_USE:
+            fs.delete_dir(f"{path}/{model}")
+            total -= sizes[model]
+            removed.append(model)
+    return removed
+
+
+def _last_use(store: str, model: str) -> float | None:
+    """None for a folder that is not ours."""
+    place = join(store, model, _USED)
+    return float(storage.read_json(place)["seconds"]) if storage.exists(place) else None
+
+
+def _remove(uri: str) -> None:
+    if storage.is_remote(uri):
+        fs, path = storage.filesystem(uri)
+        if storage.exists(uri):
+            fs.delete_file(path)
+    else:
+        Path(storage.absolute(uri)).unlink(missing_ok=True)

@@ -1,0 +1,91 @@
+"""Reading the parts of a source in other processes: pieces that are not there yet, and a note of what a part holds.
+
+Imports neither torch nor MLflow, so that readers start fast.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from hybrid_core import storage
+from hybrid_core.config import Config
+from hybrid_core.embeddings.shards import Shard
+from hybrid_core.embeddings.sources import Part, content_hash, read_part
+from hybrid_core.errors import RequestError
+from hybrid_core.settings import digest
+from hybrid_core.storage import is_remote, join
+
+
+@dataclass(frozen=True)
+class EncodeTask:
+    """What readers in other processes need to know."""
+
+    config: Config
+    target: str
+    model: str
+    identity: str
+    parts: tuple[Part, ...]
+
+    def record_of(self, part: Part) -> str:
+        """Where it is noted which shards a part became."""
+        return join(self.target, "parts", f"{digest(part.name)}.json")
+
+
+def reader(task: EncodeTask, parts: Sequence[Part], present: frozenset[str]) -> Callable[[int], Iterator[pa.Table]]:
+    """Yields the pieces of a part that are not there yet, then what the part holds."""
+    from ray_jobs._ray.encoding import note, piece
+
+    def read(number: int) -> Iterator[pa.Table]:
+        part = parts[number]
+        languages: Counter[str] = Counter()
+        names: list[str] = []
+        rows = 0
+        try:
+            for texts in _patiently(task, part):
+                name = f"{digest(part.name)[:8]}-{rows:012d}-{content_hash(texts, task.identity)}"
+                names.append(name)
+                languages.update(texts["language"].to_pylist())
+                rows += texts.num_rows
+                if name not in present:
+                    yield piece(name, task.config.encode.kind, texts)
+        except RequestError as error:
+            yield note(error=str(error))
+            return
+        facts = {"part": part.name, "stamp": part.stamp, "identity": task.identity}
+        yield note(**facts, languages=dict(sorted(languages.items())), shards=names)
+
+    return read
+
+
+def _patiently(task: EncodeTask, part: Part) -> Iterator[pa.Table]:
+    """Pieces of a part; while object storage fails, its reading begins again behind the last piece."""
+    done, failing = 0, 0.0
+    while True:
+        try:
+            for number, texts in enumerate(read_part(part, task.config)):
+                if number >= done:
+                    yield texts
+                    done, failing = number + 1, 0.0
+            return
+        except OSError as error:
+            now = time.monotonic()
+            failing = failing or now
+            if not is_remote(part.place) or now - failing > task.config.encode.patience:
+                raise RequestError(f"{part.place} cannot be read: {error}") from error
+            time.sleep(2.0)
+
+
+def finished(task: EncodeTask, part: Part, present: dict[str, Shard]) -> dict[str, Any] | None:
+    """What is noted of a part whose file has not changed and whose shards are all there."""
+    place = task.record_of(part)
+    if not part.stamp or not storage.exists(place):
+        return None
+    facts: dict[str, Any] = storage.read_json(place)
+    whole = facts["identity"] == task.identity and facts["stamp"] == part.stamp
+    return facts if whole and all(name in present for name in facts["shards"]) else None

@@ -1,0 +1,109 @@
+"""Embeddings of texts that fit into memory (suites, training corpora), through the store: nothing is computed twice.
+
+texts -> keys -> those the store lacks -> Ray Data -> store -> vectors
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from hybrid_core import storage
+from hybrid_core.config import Config
+from hybrid_core.embeddings.shards import Shard
+from hybrid_core.embeddings.store import Stored, evict, mark_used, model_key, text_keys
+from hybrid_core.model import Kind, encoder_settings, exported_model
+from hybrid_core.settings import digest
+from hybrid_core.storage import absolute, join
+
+_ATTEMPTS = 3
+
+
+def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config: Config) -> np.ndarray:
+    """Unit embeddings [texts, dimension] float32, in the order of the texts.
+
+    Shards are committed as they are made, so a run that was cut short begins where it ended.
+
+    Args:
+        texts: may repeat.
+        kinds: of each text.
+        model: URI of an exported encoder.
+        config: how to encode, and where the store lies.
+
+    Raises:
+        RuntimeError: embeddings are missing after they were computed.
+    """
+    settings = encoder_settings(exported_model(config.model, model))
+    store = absolute(config.encode.store or join(config.output, "embeddings"))
+    name = model_key(weights_of(model), settings, config.encode.precision)
+    keys = text_keys(texts, kinds, settings)
+    for _ in range(_ATTEMPTS):  # another run may remove a damaged shard, or evict, between looking and reading
+        mark_used(store, name)
+        found = Stored(store, name)
+        missing = {key: row for row, key in enumerate(keys) if key not in found}
+        if not missing:
+            for removed in evict(store, config.encode.store_gigabytes):
+                print(
+                    f"  removed embeddings of model {removed} from {store}: over {config.encode.store_gigabytes:g} GB"
+                )
+            return found.vectors(keys)
+        _compute(missing, texts, kinds, model, join(store, name), config)
+    raise RuntimeError(
+        f"{store}/{name}: {len(missing):,} embeddings are missing after they were computed; is it being deleted?"
+    )
+
+
+def weights_of(model: str) -> str:
+    """Hash of an exported model's files, tokenizer included."""
+    return digest(storage.read_json(join(model, storage.MARKER))["files"])
+
+
+def _compute(
+    missing: dict[str, int], texts: Sequence[str], kinds: Sequence[Kind], model: str, target: str, config: Config
+) -> None:
+    from ray_jobs._ray.encoding import encode_stream, from_tables, piece
+
+    pieces = [piece(name, kind, table) for name, kind, table in _pieces(missing, texts, kinds, config)]
+    encode_stream(from_tables(pieces), model, target, config, "float32", Progress(len(missing)).add)
+
+
+def _pieces(
+    missing: dict[str, int], texts: Sequence[str], kinds: Sequence[Kind], config: Config
+) -> Iterator[tuple[str, Kind, pa.Table]]:
+    """Name, kind and rows of each piece: texts of like lengths together, long ones first, so that actors end together."""
+    size = min(config.encode.rows_per_shard, -(-len(missing) // config.encode.actors))
+    both: tuple[Kind, Kind] = ("passage", "query")
+    for kind in both:
+        chosen = [key for key, row in missing.items() if kinds[row] == kind]
+        chosen.sort(key=lambda key: (-len(texts[missing[key]]), key))
+        for start in range(0, len(chosen), size):
+            keys = chosen[start : start + size]
+            columns = {"id": keys, "language": [""] * len(keys), "text": [texts[missing[key]] for key in keys]}
+            yield digest(keys), kind, pa.table(columns)
+
+
+class Progress:
+    """Prints how far an encoding is, at most every ten seconds."""
+
+    def __init__(self, rows: int) -> None:
+        """Args:
+        rows: how many there will be.
+        """
+        self.rows, self.done, self.tokens = rows, 0, 0
+        self.started = self.printed = time.monotonic()
+
+    def add(self, shard: Shard) -> None:
+        """A shard has been committed."""
+        self.done += shard.rows
+        self.tokens += shard.tokens
+        now = time.monotonic()
+        if now - self.printed >= 10 or self.done == self.rows:
+            rate = self.tokens / (now - self.started)
+            left = (self.rows - self.done) * (now - self.started) / self.done
+            print(
+                f"  encoded {self.done:,} of {self.rows:,} texts ({rate:,.0f} tokens/s, start-up included; about {left:.0f} s left)"
+            )
+            self.printed = now

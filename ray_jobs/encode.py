@@ -1,0 +1,161 @@
+"""`python -m ray_jobs.encode`: embeddings of a corpus of any size, each row exactly once; started again it goes on."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hybrid_core import storage
+from hybrid_core.config import Config
+from hybrid_core.embeddings.shards import Shard, committed, discard, is_sealed, open_embeddings, seal
+from hybrid_core.embeddings.sources import SUITES, list_parts
+from hybrid_core.errors import RequestError
+from hybrid_core.model import encoder_settings, exported_model
+from hybrid_core.settings import digest
+from hybrid_core.storage import absolute, join
+from ray_jobs import _tracking
+from ray_jobs._ledger import Ledger
+from ray_jobs._parts import EncodeTask, finished, reader
+from ray_jobs._ray.cluster import connect, disconnect
+from ray_jobs.cli import Job, Outcome, main
+from ray_jobs.embed import weights_of
+from ray_jobs.scoring import suites_of
+from ray_jobs.steps import check_output, prepare_base
+
+_REQUEST = "request.json"
+
+
+def run(config: Config, args: argparse.Namespace) -> Outcome:
+    """Encode what is missing, check that every row is there, declare the directory complete."""
+    parts = list_parts(config)
+    target = target_of(config)
+    check_output(config)
+    storage.check_writable(target, "encode.target")
+    if config.model.vocabulary == "trimmed" and config.encode.source != SUITES:
+        raise RequestError("model.vocabulary=trimmed: what encode.source holds is not known beforehand; use full")
+    trimmed = config.model.vocabulary == "trimmed"
+    model = prepare_base(config, suites_of(config) if trimmed else [], with_corpus=False)
+    request = _request(config, model)
+    _check_same_request(target, request)
+    task = EncodeTask(config, target, model, _identity(request), tuple(parts))
+    with _tracking.recording(config, f"encode {config.encode.source}", kind="encode", trains=False) as tracked:
+        ledger = _encode_missing(task, tracked)
+        shards = ledger.check(committed(target))
+        dimension = storage.read_json(join(model, "config.json"))["hidden_size"]
+        seal(target, shards, dimension=dimension, stored=config.encode.stored, facts=request)
+        discard(target, {s.name for s in shards})
+        metrics = _totals(shards)
+        tracked.log_metrics(0, metrics)
+    print(_table(shards, config.encode.stored))
+    print(f"embeddings: {target}")
+    return Outcome({"embeddings": target}, metrics, tracked.id)
+
+
+def target_of(config: Config) -> str:
+    """Where the embeddings go."""
+    return absolute(config.encode.target) if config.encode.target else join(absolute(config.output), "encoded")
+
+
+def _request(config: Config, model: str) -> dict[str, Any]:
+    """What the embeddings depend on; the source's content is in the names of the shards."""
+    c = config.encode
+    settings = asdict(encoder_settings(exported_model(config.model, model)))
+    return {
+        "model": {"name": config.model.name, "uri": model, "fingerprint": weights_of(model)},
+        "settings": settings, "kind": c.kind, "precision": c.precision, "stored": c.stored, "source": c.source,
+        "tokens_per_batch": c.tokens_per_batch, "rows_per_shard": c.rows_per_shard,
+    }  # fmt: skip
+
+
+def _identity(request: dict[str, Any]) -> str:
+    """What decides the bytes of a shard beside its texts; addresses do not."""
+    return digest([request["model"]["fingerprint"], {k: v for k, v in request.items() if k not in ("model", "source")}])
+
+
+def _check_same_request(target: str, request: dict[str, Any]) -> None:
+    """Refuse to mix embeddings of two requests in one directory."""
+    place = join(target, _REQUEST)
+    if storage.exists(place):
+        found = storage.read_json(place)
+        shown = {**request, "model": request["model"]["fingerprint"]}
+        there = {**found, "model": found["model"]["fingerprint"]}
+        other = [f"{key}: {there.get(key)!r}, not {shown[key]!r}" for key in shown if there.get(key) != shown[key]]
+        if other:
+            raise RequestError(
+                f"{target} holds embeddings of another request ({'; '.join(other)}); choose another encode.target, or delete that folder"
+            )
+    storage.write_json(place, request)
+
+
+def _encode_missing(task: EncodeTask, tracked: _tracking.Run) -> Ledger:
+    """Read the parts that are not finished and encode their missing shards."""
+    from ray_jobs._ray.encoding import encode_stream, from_parts
+
+    present = committed(task.target)
+    ledger = Ledger(task, lambda step, rates: tracked.log_metrics(step, rates))
+    waiting = []
+    for part in task.parts:
+        facts = finished(task, part, present)
+        if facts is None:
+            waiting.append(part)
+        else:
+            ledger.record(part, facts | {"done": True})
+    rows = sum(s.rows for s in present.values())
+    print(f"{len(task.parts)} parts, {len(waiting)} to read; {len(present):,} shards with {rows:,} rows are there")
+    if waiting:
+        c = task.config.encode
+        connect(c.actors + c.tokenizers + 1, c.actors * c.use_gpu)
+        try:
+            stream = from_parts(len(waiting), reader(task, waiting, frozenset(present)))
+            encode_stream(
+                stream, task.model, task.target, task.config, task.config.encode.stored, ledger.received, ledger.noted
+            )
+        finally:
+            disconnect()
+    return ledger
+
+
+def _totals(shards: Sequence[Shard]) -> dict[str, float]:
+    totals = {
+        "encode/rows": float(sum(s.rows for s in shards)),
+        "encode/tokens": float(sum(s.tokens for s in shards)),
+        "encode/gigabytes": sum(s.bytes for s in shards) / 1e9,
+        "encode/largest_loss": max((s.loss for s in shards), default=0.0),
+    }
+    counts = sum((Counter(s.languages) for s in shards), Counter())
+    return totals | {f"encode/rows/{language}": float(n) for language, n in sorted(counts.items())}
+
+
+def _table(shards: Sequence[Shard], stored: str) -> str:
+    totals = _totals(shards)
+    counts = {k.rpartition("/")[2]: v for k, v in totals.items() if k.startswith("encode/rows/")}
+    lines = [f"{language:10} {rows:14,.0f}" for language, rows in counts.items()]
+    total = f"{totals['encode/rows']:,.0f} rows and {totals['encode/tokens']:,.0f} tokens in {len(shards):,} shards"
+    total += f", {totals['encode/gigabytes']:.3f} GB"
+    if stored != "float32":
+        total += f"; kept as {stored}: cosine to the computed ones at least {1 - totals['encode/largest_loss']:.6f}"
+    return "\n".join(["rows in = rows out", *lines, total])
+
+
+def describe(config: Config, args: argparse.Namespace) -> str:
+    """What a run would do."""
+    parts = list_parts(config)
+    target = target_of(config)
+    lines = [f"would encode {len(parts)} parts with {config.model.name} into {target} as {config.encode.stored}"]
+    lines += [f"  {part.name} ({part.language or 'language from the rows'})" for part in parts[:20]]
+    lines += [f"  and {len(parts) - 20} more"] if len(parts) > 20 else []
+    if is_sealed(target):
+        lines.append(
+            f"complete embeddings of {sum(open_embeddings(target).languages.values()):,} rows are there already"
+        )
+    return "\n".join(lines)
+
+
+JOB = Job("encode", __doc__ or "", run, describe)
+
+if __name__ == "__main__":
+    sys.exit(main(JOB))
