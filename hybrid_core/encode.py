@@ -10,6 +10,9 @@ import torch
 
 from hybrid_core.model import Encoder, Kind
 
+ON_CPU, ON_GPU = 1024, 65_536
+"""Tokens of a forward pass. On a CPU the activations of 1,024 stay in its caches (docs/log.md)."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -52,7 +55,12 @@ def token_batches(lengths: Sequence[int] | np.ndarray, budget: int) -> list[np.n
 
 
 def encode(
-    encoder: Encoder, texts: Sequence[str], kind: Kind, *, tokens_per_batch: int = 4096, precision: str = "float32"
+    encoder: Encoder,
+    texts: Sequence[str],
+    kind: Kind,
+    *,
+    tokens_per_batch: int | None = None,
+    precision: str = "float32",
 ) -> np.ndarray:
     """Unit embeddings [len(texts), dimension] in float32, in the order of the texts."""
     tokens = Tokens.of(encoder.tokenize(texts, kind))
@@ -60,13 +68,14 @@ def encode(
 
 
 @torch.inference_mode()
-def encode_tokens(encoder: Encoder, tokens: Tokens, *, tokens_per_batch: int, precision: str) -> np.ndarray:
+def encode_tokens(encoder: Encoder, tokens: Tokens, *, tokens_per_batch: int | None, precision: str) -> np.ndarray:
     """As `encode`, for texts that are tokenized already."""
     encoder.eval()
     result = np.empty((len(tokens.lengths), encoder.dimension), dtype=np.float32)
     device = next(encoder.parameters()).device
+    budget = tokens_per_batch or (ON_CPU if device.type == "cpu" else ON_GPU)
     padding = int(encoder.tokenizer.pad_token_id)
-    for rows in token_batches(tokens.lengths, tokens_per_batch):
+    for rows in token_batches(tokens.lengths, budget):
         ids, mask = (torch.from_numpy(part).to(device) for part in tokens.rectangle(rows, padding))
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
             result[rows] = encoder(ids, mask).float().cpu().numpy()

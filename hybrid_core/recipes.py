@@ -57,7 +57,7 @@ def _paper(name: str) -> Values:
         "plan": {"policy": "hybrid", "alpha": 0.5},
         "train": {"steps": 20_000, "global_batch": 100, "learning_rate": 3e-5, "weight_decay": 1e-2, "workers": 4, "use_gpu": True,
                   "precision": "bfloat16", "checkpoint_every": 1000, "log_every": 50},
-        "encode": {"actors": 4, "use_gpu": True, "precision": "bfloat16", "tokens_per_batch": 65536},
+        "encode": {"actors": 4, "use_gpu": True, "precision": "bfloat16"},
         "evaluate": {"suites": ["xquad_r", "mlqa_r"]},
     }  # fmt: skip
 

@@ -20,6 +20,8 @@ from hybrid_core.settings import digest
 from hybrid_core.storage import absolute, join
 
 _ATTEMPTS = 3
+_CHARACTERS = 400_000
+"""Of a piece: about a minute on two processor cores, which is what a crash may cost."""
 
 
 def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config: Config) -> np.ndarray:
@@ -74,13 +76,14 @@ def _pieces(
     missing: dict[str, int], texts: Sequence[str], kinds: Sequence[Kind], config: Config
 ) -> Iterator[tuple[str, Kind, pa.Table]]:
     """Name, kind and rows of each piece: texts of like lengths together, long ones first, so that actors end together."""
-    size = min(config.encode.rows_per_shard, -(-len(missing) // config.encode.actors))
+    most = min(config.encode.rows_per_shard, -(-len(missing) // config.encode.actors))
     both: tuple[Kind, Kind] = ("passage", "query")
     for kind in both:
         chosen = [key for key, row in missing.items() if kinds[row] == kind]
         chosen.sort(key=lambda key: (-len(texts[missing[key]]), key))
-        for start in range(0, len(chosen), size):
-            keys = chosen[start : start + size]
+        while chosen:
+            size = max(1, min(most, _CHARACTERS // len(texts[missing[chosen[0]]])))
+            keys, chosen = chosen[:size], chosen[size:]
             columns = {"id": keys, "language": [""] * len(keys), "text": [texts[missing[key]] for key in keys]}
             yield digest(keys), kind, pa.table(columns)
 

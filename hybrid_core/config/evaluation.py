@@ -43,7 +43,12 @@ class EncodeConfig:
         high=1024,
     )
     threads: int = setting(2, "torch threads of a CPU actor", low=1, high=256)
-    tokens_per_batch: int = setting(4096, "token budget of a forward pass, padding included", low=64, high=10_000_000)
+    tokens_per_batch: int | None = setting(
+        None,
+        "token budget of a forward pass, padding included; unset: 1024 on a CPU, 65536 on a GPU",
+        low=64,
+        high=10_000_000,
+    )
     rows_per_shard: int = setting(
         4096, "texts that are sorted by length, encoded and committed together", low=1, high=1_000_000
     )
