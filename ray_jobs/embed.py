@@ -68,8 +68,9 @@ def _compute(
 ) -> None:
     from ray_jobs._ray.encoding import encode_stream, from_tables, piece
 
-    pieces = [piece(name, kind, table) for name, kind, table in _pieces(missing, texts, kinds, config)]
-    encode_stream(from_tables(pieces), model, target, config, "float32", Progress(len(missing)).add)
+    pieces = list(_pieces(missing, texts, kinds, config))
+    progress = Progress({name: sum(map(len, table["text"].to_pylist())) for name, _, table in pieces}, len(missing))
+    encode_stream(from_tables([piece(*p) for p in pieces]), model, target, config, "float32", progress.add)
 
 
 def _pieces(
@@ -91,22 +92,26 @@ def _pieces(
 class Progress:
     """Prints how far an encoding is, at most every ten seconds."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, characters: dict[str, int], rows: int) -> None:
         """Args:
-        rows: how many there will be.
+        characters: of each shard, by name: time goes by them, not by rows.
+        rows: of all shards.
         """
-        self.rows, self.done, self.tokens = rows, 0, 0
+        self.characters, self.rows = characters, rows
+        self.done = self.seen = self.tokens = 0
         self.started = self.printed = time.monotonic()
 
     def add(self, shard: Shard) -> None:
         """A shard has been committed."""
         self.done += shard.rows
+        self.seen += self.characters.get(shard.name, 0)
         self.tokens += shard.tokens
         now = time.monotonic()
         if now - self.printed >= 10 or self.done == self.rows:
-            rate = self.tokens / (now - self.started)
-            left = (self.rows - self.done) * (now - self.started) / self.done
+            passed = now - self.started
+            left = passed * (sum(self.characters.values()) / max(1, self.seen) - 1)
             print(
-                f"  encoded {self.done:,} of {self.rows:,} texts ({rate:,.0f} tokens/s, start-up included; about {left:.0f} s left)"
+                f"  encoded {self.done:,} of {self.rows:,} texts ({self.tokens / passed:,.0f} tokens/s, start-up included; "
+                f"about {left:.0f} s left)"
             )
             self.printed = now

@@ -87,6 +87,7 @@ def _parsed(block: bytes, first_line: int, shown: str, fields: tuple[str, ...]) 
 
     try:
         table = pa_json.read_json(pa.BufferReader(block), pa_json.ReadOptions(block_size=len(block) + 1), options)
+        table.validate(full=True)  # bytes that are not UTF-8
     except pa.ArrowException:
         records = [_texts(raw, f"{shown}, line {n}", fields) for n, raw in lines()]
         table = pa.Table.from_pylist(records, schema=schema)
@@ -135,9 +136,10 @@ def _checked(table: pa.Table, where: Where, config: EncodeConfig, language: str 
     id_fields = (config.id_field,) if config.id_field else ID_FIELDS
     ids = pc.coalesce(*(columns.get(name, nothing) for name in id_fields))
     _refuse_missing(ids, where, f"field {' or '.join(id_fields)!r}: missing or empty; encode.id_field names the field")
-    parts = [columns.get(name, nothing) for name in config.text_fields]
-    texts = pc.binary_join_element_wise(*parts, " ", null_handling="skip")
-    texts = pc.if_else(pc.equal(texts, ""), None, texts)
+    texts = nothing
+    for name in config.text_fields:
+        part = columns.get(name, nothing)
+        texts = pc.coalesce(pc.binary_join_element_wise(texts, part, " "), texts, part)
     _refuse_missing(texts, where, f"no text in {', '.join(config.text_fields)}; encode.text_fields names the fields")
     length = pc.utf8_length(texts)
     _refuse_missing(

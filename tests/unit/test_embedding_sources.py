@@ -1,0 +1,166 @@
+"""Texts to encode: every form gives the same rows in the same pieces, and what cannot be used is named by file and line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hybrid_core.config import Config
+from hybrid_core.embeddings import rows
+from hybrid_core.embeddings.rows import regroup
+from hybrid_core.embeddings.sources import content_hash, list_parts, read_part
+from hybrid_core.errors import RequestError
+from hybrid_core.settings import build
+
+ROWS = [
+    {"id": f"d{i}", "language": "de" if i % 3 else "sw", "title": "T" * (i % 2), "text": f"Satz {i}."}
+    for i in range(10)
+]
+EXPECTED = [(r["id"], r["language"], f"{r['title']} {r['text']}".strip()) for r in ROWS]
+
+
+def a_config(source: Path | str, **encode: object) -> Config:
+    return build(Config, {"encode": {"source": str(source), "rows_per_shard": 4} | encode})
+
+
+def pieces(config: Config) -> list[pa.Table]:
+    return [table for part in list_parts(config) for table in read_part(part, config)]
+
+
+def rows_of(tables: list[pa.Table]) -> list[tuple[str, ...]]:
+    return [tuple(row.values()) for table in tables for row in table.to_pylist()]
+
+
+def write_jsonl(folder: Path, records: list[dict[str, object]] = ROWS) -> None:  # type: ignore[assignment]
+    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    (folder / "a.jsonl").write_text("\n" + lines, encoding="utf-8")
+
+
+def write_gzip(folder: Path) -> None:
+    with gzip.open(folder / "a.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write("\n".join(json.dumps(record) for record in ROWS))  # no newline at the end
+
+
+def write_parquet(folder: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), folder / "a.parquet", row_group_size=3)
+
+
+def write_arrow(folder: Path) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    with pa.ipc.new_file(folder / "a.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=3)
+
+
+def write_stream(folder: Path) -> None:
+    table = pa.Table.from_pylist(ROWS)
+    with pa.ipc.new_stream(folder / "a.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=3)
+
+
+@pytest.mark.parametrize("write", [write_jsonl, write_gzip, write_parquet, write_arrow, write_stream])
+def test_every_form_gives_the_same_rows_in_the_same_pieces(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path)
+    found = pieces(a_config(tmp_path))
+    assert rows_of(found) == EXPECTED and [t.num_rows for t in found] == [4, 4, 2]
+
+
+def test_blocks_of_a_file_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_jsonl(tmp_path)
+    monkeypatch.setattr(rows, "_BLOCK", 7)
+    assert rows_of(pieces(a_config(tmp_path))) == EXPECTED
+
+
+def test_parts_are_files_in_the_order_of_their_names_with_the_language_of_the_folder(tmp_path: Path) -> None:
+    for folder in ("corpus-v1.0-sw", "corpus-v1.0-bn", "notes"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "docs-0.jsonl").write_text('{"docid": "1#0", "title": "t", "text": "x"}\n')
+    (tmp_path / "corpus-v1.0-sw" / "README.md").write_text("no rows")
+    parts = list_parts(a_config(tmp_path))
+    assert [(p.name, p.language) for p in parts] == [
+        ("corpus-v1.0-bn/docs-0.jsonl", "bn"), ("corpus-v1.0-sw/docs-0.jsonl", "sw"), ("notes/docs-0.jsonl", None)
+    ]  # fmt: skip
+    assert rows_of(list(read_part(parts[1], a_config(tmp_path)))) == [("1#0", "sw", "t x")]
+    with pytest.raises(RequestError, match=r"notes/docs-0.jsonl, line 1, field 'language': missing"):
+        list(read_part(parts[2], a_config(tmp_path)))
+    assert list_parts(a_config(tmp_path, language="yo"))[2].language == "yo"
+
+
+def test_a_changed_file_has_another_stamp_and_changed_texts_another_name(tmp_path: Path) -> None:
+    write_jsonl(tmp_path)
+    config = a_config(tmp_path / "a.jsonl")
+    (before,) = list_parts(config)
+    names = [content_hash(t, "settings") for t in read_part(before, config)]
+    write_jsonl(tmp_path, [r | {"text": r["text"] + "!"} if r["id"] == "d9" else r for r in ROWS])
+    (after,) = list_parts(config)
+    assert before.stamp != after.stamp and before.name == after.name == "a.jsonl"
+    again = [content_hash(t, "settings") for t in read_part(after, config)]
+    assert names[:2] == again[:2] and names[2] != again[2]
+    assert content_hash(pieces(config)[0], "other settings") not in names
+
+
+def test_suites_are_a_source() -> None:
+    config = build(Config, {"encode": {"source": "suites"}, "evaluate": {"suites": ["sample_law", "sample_finance"]}})
+    parts = list_parts(config)
+    assert [p.name for p in parts] == ["sample_law", "sample_finance"]
+    found = rows_of(list(read_part(parts[0], config)))
+    assert len(found) == 192 and found[0][0].startswith("sample_law/")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"id": "x", "language": "de"}', "line 2, no text in title, text"),
+        ('{"id": "x", "language": "de", "text": "  "}', "line 2, no text in title, text"),
+        ('{"language": "de", "text": "x"}', "line 2, field 'id or docid or _id': missing or empty"),
+        (
+            '{"id": "x", "language": "xx", "text": "y"}',
+            "line 2, field 'language': language 'xx' is not an ISO 639-1 code",
+        ),
+        ('{"id": "x", "text": "y"}', "line 2, field 'language': missing"),
+        ('{"id": "x", "language": "de", "text": ["y"]}', "line 2, field 'text': [\"y\"] is not text"),
+        ("{not json", "line 2: not JSON"),
+        ("[1, 2]", "line 2: a list instead of a JSON object"),
+        (json.dumps({"id": "x", "language": "de", "text": "y" * 200_001}), "line 2, more than 200,000 characters"),
+    ],
+)
+def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, line: str, reason: str) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"id": "ok", "language": "de", "text": "x"}}\n{line}\n')
+    with pytest.raises(RequestError) as error:
+        pieces(a_config(tmp_path))
+    assert f"a.jsonl, {reason}" in str(error.value)
+
+
+def test_bytes_that_are_no_text_and_damaged_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"id": "x", "language": "de", "text": "\xff"}\n')
+    with pytest.raises(RequestError, match=r"a\.jsonl, line 1: byte 39 is not UTF-8"):
+        pieces(a_config(tmp_path))
+    (tmp_path / "a.jsonl").unlink()
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 nothing")
+    with pytest.raises(RequestError, match=r"b\.parquet cannot be read"):
+        pieces(a_config(tmp_path))
+
+
+def test_a_source_that_is_missing_empty_or_not_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"encode\.source is not set"):
+        list_parts(Config())
+    with pytest.raises(RequestError, match="holds no file that ends with"):
+        list_parts(a_config(tmp_path))
+    with pytest.raises(RequestError, match="absent"):
+        list_parts(a_config(tmp_path / "absent"))
+
+
+@given(sizes=st.lists(st.integers(0, 7), max_size=8), rows_=st.integers(1, 6))
+def test_regrouping_keeps_rows_and_order(sizes: list[int], rows_: int) -> None:
+    numbers = iter(range(100))
+    tables = [pa.table({"n": pa.array([next(numbers) for _ in range(size)], pa.int64())}) for size in sizes]
+    found = list(regroup(iter(tables), rows_))
+    assert [n for t in found for n in t["n"].to_pylist()] == list(range(sum(sizes)))
+    assert all(t.num_rows == rows_ for t in found[:-1]) and all(0 < t.num_rows <= rows_ for t in found)

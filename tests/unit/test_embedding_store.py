@@ -1,0 +1,80 @@
+"""The store: a text is found again under the same model and settings only; damage and eviction cost time, not results."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybrid_core.embeddings.shards import file_of, write_shard
+from hybrid_core.embeddings.store import Stored, evict, mark_used, model_key, text_keys
+from hybrid_core.model import EncoderSettings
+
+SETTINGS = EncoderSettings("mean", "query: ", "passage: ", 64, 256)
+
+
+def fill(store: Path, model: str, keys: list[str], seed: int = 0, name: str = "s") -> np.ndarray:
+    vectors = np.random.default_rng(seed).standard_normal((len(keys), 8)).astype(np.float32)
+    write_shard(str(store / model), name, keys, [""] * len(keys), vectors, stored="float32", tokens=1)
+    mark_used(str(store), model)
+    return vectors
+
+
+def test_a_key_holds_prefix_length_and_text() -> None:
+    (passage,) = text_keys(["x"], ["passage"], SETTINGS)
+    assert text_keys(["x"], ["passage"], SETTINGS) == [passage] and len(passage) == 32
+    others = [
+        text_keys(["y"], ["passage"], SETTINGS), text_keys(["x"], ["query"], SETTINGS),
+        text_keys(["x"], ["passage"], replace(SETTINGS, passage_prefix="")),
+        text_keys(["x"], ["passage"], replace(SETTINGS, max_passage_tokens=128)),
+    ]  # fmt: skip
+    assert len({passage, *(key for (key,) in others)}) == 5
+    same = replace(SETTINGS, query_prefix="", passage_prefix="", max_query_tokens=256)
+    assert text_keys(["x"], ["query"], same) == text_keys(["x"], ["passage"], same), "no difference, no second pass"
+
+
+def test_a_model_is_weights_pooling_and_precision() -> None:
+    keys = {
+        model_key("w", SETTINGS, "float32"), model_key("v", SETTINGS, "float32"), model_key("w", SETTINGS, "bfloat16"),
+        model_key("w", replace(SETTINGS, pooling="cls"), "float32"),
+    }  # fmt: skip
+    assert len(keys) == 4
+    assert model_key("w", replace(SETTINGS, query_prefix="?"), "float32") in keys, "prefixes are part of a text's key"
+
+
+def test_vectors_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
+    one, two = fill(tmp_path, "m", ["a", "b"], 1, "s1"), fill(tmp_path, "m", ["c", "a"], 2, "s2")
+    stored = Stored(str(tmp_path), "m")
+    assert "b" in stored and "z" not in stored
+    found = stored.vectors(["c", "b", "c"])
+    assert np.array_equal(found, np.stack([two[0], one[1], two[0]]))
+    assert "a" not in Stored(str(tmp_path), "other")
+
+
+def test_a_damaged_shard_is_dropped_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path, "m", ["a"], name="bad")
+    fill(tmp_path, "m", ["b"], name="good")
+    file = Path(file_of(str(tmp_path / "m"), "bad"))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    stored = Stored(str(tmp_path), "m")
+    assert "a" not in stored and "b" in stored
+    assert "computed again" in capsys.readouterr().out and not file.exists()
+
+
+def test_models_used_longest_ago_leave_first_and_those_in_use_stay(tmp_path: Path) -> None:
+    for age, model in enumerate(("new", "old", "oldest")):
+        fill(tmp_path, model, [f"{i}" for i in range(500)])
+        (tmp_path / model / "used.json").write_text(json.dumps({"seconds": time.time() - 4000 * age}))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("x" * 50_000)
+    each = sum(f.stat().st_size for f in (tmp_path / "new").rglob("*") if f.is_file())
+    assert evict(str(tmp_path), 1.0) == []
+    assert evict(str(tmp_path), (50_000 + 2.5 * each) / 1e9) == ["oldest"]
+    assert evict(str(tmp_path), 0.0) == ["old"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["new", "notes"], "what is in use or not ours stays"
