@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,11 @@ def jobs(tmp_path: Path, corpus_directory: Path, encoder_directory: Path, suite_
         end_group(process)
 
 
-def end_group(process: subprocess.Popen[str]) -> None:
+def end_group(
+    process: subprocess.Popen[str], signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGKILL)
+) -> None:
     """End a process with everything it started."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
+    for sign in signals:
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, sign)
             process.wait(timeout=15)

@@ -1,0 +1,117 @@
+"""Encoding is killed in every way there is; what comes out is byte for byte what an undisturbed run writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import made_up_word
+
+from .conftest import Finished, Jobs, end_group, processes_below, wait_for
+from .nodes import start_head
+
+ROWS = {"sw": 500, "de": 380, "fr": 20}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder a language, as MIRACL has; the rows say no language."""
+    folder = tmp_path_factory.mktemp("source")
+    for language, rows in ROWS.items():
+        (folder / f"corpus-{language}").mkdir()
+        with (folder / f"corpus-{language}" / "docs-0.jsonl").open("w") as file:
+            for row in range(rows):
+                words = [made_up_word(language, (row * 5 + i) % 60) for i in range(3 + row % 50)]
+                file.write(json.dumps({"docid": f"{row}#0", "title": words[0], "text": " ".join(words)}) + "\n")
+    return folder
+
+
+def flags(source: Path, target: Path | str) -> list[str]:
+    settings = {"source": source, "target": target, "rows_per_shard": 8, "patience": 120}
+    return [part for key, value in settings.items() for part in ("--set", f"encode.{key}={value}")]
+
+
+def files(target: Path) -> dict[str, bytes]:
+    return {f.name: f.read_bytes() for f in (target / "shards").iterdir()}
+
+
+def markers(target: Path) -> int:
+    return len(list(target.glob("shards/*.json")))
+
+
+def check_whole(done: Finished, target: Path, calm: dict[str, bytes]) -> None:
+    assert done.status == 0, done.output
+    rows = {
+        name.rpartition("/")[2]: n for name, n in done.summary["metrics"].items() if name.startswith("encode/rows/")
+    }
+    assert rows == ROWS and done.summary["metrics"]["encode/rows"] == sum(ROWS.values())
+    assert files(target) == calm
+
+
+@pytest.fixture(scope="module")
+def calm(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, bytes]]:
+    """Filled by the first test, which runs undisturbed."""
+    yield {}
+
+
+def test_killed_encoder_and_killed_driver_change_nothing(jobs: Jobs, source: Path, calm: dict[str, bytes]) -> None:
+    undisturbed = jobs.run("encode", *flags(source, jobs.home / "calm"))
+    assert undisturbed.status == 0, undisturbed.output
+    calm.update(files(jobs.home / "calm"))
+    assert len(calm) == 2 * (63 + 48 + 3)
+
+    target = jobs.home / "actor"
+    process = jobs.start("encode", *flags(source, target), "--json", str(jobs.home / "actor.json"))
+    wait_for(lambda: markers(target) >= 3, "the first shards")
+    encoders = [pid for pid, title in processes_below(process.pid).items() if "_Encoder" in title]
+    assert len(encoders) == 1
+    os.kill(encoders[0], signal.SIGKILL)
+    before = markers(target)
+    output, _ = process.communicate(timeout=300)
+    assert before < 114, "it was killed too late to show anything"
+    summary = json.loads((jobs.home / "actor.json").read_text())
+    check_whole(Finished(process.returncode, output, summary), target, calm)
+
+    target = jobs.home / "driver"
+    process = jobs.start("encode", *flags(source, target))
+    wait_for(lambda: markers(target) >= 3, "the first shards")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    there = markers(target)
+    assert there < 114 and not (target / "complete.json").exists()
+    resumed = jobs.run("encode", *flags(source, target))
+    check_whole(resumed, target, calm)
+    assert f"{there} shards" in resumed.output
+
+    again = jobs.run("encode", *flags(source, target))
+    assert again.status == 0 and "3 parts, 0 to read; 114 shards" in again.output
+    other = jobs.run("encode", *flags(source, target), "--set", "encode.stored=int8")
+    assert other.status == 2 and "holds embeddings of another request (stored: 'float32', not 'int8')" in other.output
+
+
+def test_a_lost_node_changes_nothing(
+    jobs: Jobs, source: Path, calm: dict[str, bytes], background: Callable[..., Any]
+) -> None:
+    if not calm:
+        pytest.skip("needs the undisturbed run of the test before it")
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as short:
+        head = start_head(jobs, background, Path(short), cpus=3)
+        node = head.add_node(cpus=2)
+        jobs.env = head.env | {"RAY_ADDRESS": head.address}
+        target = jobs.home / "node"
+        two = ["--set", "encode.actors=2", "--set", "encode.threads=1"]
+        process = jobs.start("encode", *flags(source, target), *two, "--json", str(jobs.home / "node.json"))
+        wait_for(lambda: markers(target) >= 3, "the first shards")
+        assert any("_Encoder" in title for title in processes_below(node.pid).values()), "the node has nothing to lose"
+        end_group(node, signals=(signal.SIGKILL,))
+        before = markers(target)
+        output, _ = process.communicate(timeout=300)
+        assert before < 114, "it was lost too late to show anything"
+        summary = json.loads((jobs.home / "node.json").read_text())
+        check_whole(Finished(process.returncode, output, summary), target, calm)
