@@ -18,6 +18,7 @@ import pytest
 from conftest import made_up_pairs
 
 from .conftest import Jobs, wait_for
+from .gate import Gate
 from .nodes import free_ports
 
 WEED = shutil.which("weed", path=str(Path(sys.executable).parent))
@@ -140,3 +141,37 @@ def test_the_same_commands_work_on_buckets_and_a_tracking_server(
 def model_of(stored: list[str]) -> str:
     (key,) = [k for k in stored if k.startswith("study/models/hybrid-") and k.endswith("/complete.json")]
     return f"s3://hybrid/{key.removesuffix('/complete.json')}"
+
+
+def test_encoding_outlasts_a_storage_that_fails_for_a_while(
+    jobs: Jobs, s3: dict[str, str], suite_directory: Path
+) -> None:
+    whole = ["--set", "encode.source=suites", "--set", "encode.rows_per_shard=4", "--set", "encode.patience=120"]
+    calm = jobs.run("encode", *whole, "--set", f"encode.target={jobs.home / 'calm'}")
+    assert calm.status == 0, calm.output
+    expected = {f.name: f.read_bytes() for f in (jobs.home / "calm" / "shards").iterdir()}
+
+    gate = Gate(s3["AWS_ENDPOINT_URL_S3"])
+    jobs.env |= s3 | {"AWS_ENDPOINT_URL_S3": gate.address}
+    process = jobs.start("encode", *whole, "--set", "encode.target=s3://hybrid/encoded")
+
+    def shards() -> list[str]:
+        return [key for key in keys(s3, "hybrid") if key.startswith("encoded/shards/")]
+
+    try:
+        wait_for(lambda: len(shards()) >= 4, "the first shards")
+        gate.shut()
+        before = len(shards())
+        wait_for(lambda: gate.refused > 3, "attempts while the storage fails")
+        gate.open()
+        output, _ = process.communicate(timeout=300)
+    finally:
+        gate.close()
+    assert process.returncode == 0, output
+    assert before < len(expected), "it failed too late to show anything"
+    found = {
+        key.rpartition("/")[2]: bucket_client(s3).get_object(Bucket="hybrid", Key=key)["Body"].read()
+        for key in shards()
+    }
+    assert found == expected
+    assert "encoded/complete.json" in keys(s3, "hybrid")
