@@ -122,7 +122,9 @@ def load_encoder(config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | N
     source = _source(config.name)
     backbone, tokenizer = _pretrained(config.name, source)
     settings = _settings(config, source)
-    if settings.pooling != "pooler" and getattr(backbone, "pooler", None) is not None:
+    if settings.pooling == "pooler":
+        _read_dense(Path(source), backbone)
+    elif getattr(backbone, "pooler", None) is not None:
         backbone.pooler = None
     _check_lengths(settings, config.name, backbone)
     if config.layers is not None:
@@ -256,6 +258,30 @@ def _pooling_mode(file: Path) -> str:
     if others or len(modes) != 1 or modes[0] not in flags:
         raise RequestError(f"{file}: pooling {modes or sorted(others)} is not supported; allowed: mean or cls alone")
     return str(modes[0])
+
+
+def _read_dense(source: Path, backbone: Any) -> None:
+    """Take the pooler from a sentence-transformers Dense layer: training there changes that layer, not the backbone's own.
+
+    Raises:
+        RequestError: a layer that is no BERT pooler (one of equal width and tanh).
+    """
+    modules = json.loads((source / "modules.json").read_text()) if (source / "modules.json").exists() else []
+    for folder in (source / m["path"] for m in modules if "Dense" in m["type"]):
+        config = json.loads((folder / "config.json").read_text())
+        width = backbone.config.hidden_size
+        if not config["activation_function"].endswith("Tanh") or {config["in_features"], config["out_features"]} != {
+            width
+        }:
+            raise RequestError(
+                f"{folder}: a Dense layer from {config['in_features']} to {config['out_features']} with "
+                f"{config['activation_function']} is not supported; allowed: {width} to {width} with Tanh"
+            )
+        if (folder / "model.safetensors").exists():
+            from safetensors.torch import load_file
+
+            found = load_file(folder / "model.safetensors")
+            backbone.pooler.dense.load_state_dict({k.removeprefix("linear."): v for k, v in found.items()})
 
 
 def _check_lengths(settings: EncoderSettings, name: str, backbone: Any) -> None:

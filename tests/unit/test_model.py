@@ -172,6 +172,31 @@ def test_a_pooling_that_is_not_ours_is_refused(
         load_encoder(ModelConfig(name=str(tmp_path / "model")))
 
 
+def test_a_pooler_trained_further_elsewhere_is_taken_from_its_dense_layer(
+    wordpiece_directory: Path, tmp_path: Path
+) -> None:
+    """sentence-transformers trains its Dense layer and leaves the backbone's pooler as it was."""
+    from sentence_transformers import SentenceTransformer
+
+    export(tiny(wordpiece_directory, pooling="pooler"), tmp_path / "ours")
+    theirs = SentenceTransformer(str(tmp_path / "ours"), device="cpu")
+    with torch.no_grad():
+        theirs[2].linear.weight.mul_(-0.5)
+    theirs.save_pretrained(str(tmp_path / "theirs"))
+    texts = ["ein kurzer Satz", "another one"]
+    found = encode(load_encoder(ModelConfig(name=str(tmp_path / "theirs"))), texts, "passage")
+    expected = theirs.encode(texts, prompt_name="passage")
+    assert np.abs(found - expected).max() < 1e-5
+    assert np.abs(found - encode(load_encoder(ModelConfig(name=str(tmp_path / "ours"))), texts, "passage")).max() > 0.1
+
+    file = tmp_path / "theirs" / "2_Dense" / "config.json"
+    file.write_text(
+        json.dumps(json.loads(file.read_text()) | {"activation_function": "torch.nn.modules.linear.Identity"})
+    )
+    with pytest.raises(RequestError, match=r"2_Dense: a Dense layer from 32 to 32 with .*Identity is not supported"):
+        load_encoder(ModelConfig(name=str(tmp_path / "theirs")))
+
+
 def test_an_exported_model_remembers_pooling_and_prefixes(encoder_directory: Path, tmp_path: Path) -> None:
     export(tiny(encoder_directory, pooling="cls", query_prefix="q: ", passage_prefix="p: "), tmp_path / "model")
     again = tiny(tmp_path / "model")
