@@ -1,7 +1,7 @@
 """Exact search against faiss, and ranks of relevant passages before and after a commit: seconds and memory.
 
     python benchmarks/search_speed.py top_k [--passages 1000000] [--queries 1000] [--k 100] [--rounds 5]
-    python benchmarks/search_speed.py ranks [--before REVISION] [--rounds 3]
+    python benchmarks/search_speed.py ranks [--before REVISION] [--rounds 3] [--shape million --sides after]
 
 Every measurement runs in a process of its own, the sides in turns and in changing order; only the search is timed, after
 a small one that loads the libraries. Processor seconds count all threads: they say more than the clock where other work
@@ -29,7 +29,11 @@ import numpy as np
 
 DIMENSION = 384
 SIDES = {"top_k": ("faiss", "ours", "ours_mapped"), "ranks": ("before", "after")}
-SHAPES = {"XQuAD-R": (13_090, 13_014, 11, 11), "news": (2_800, 5_784, 6, 47)}  # queries, passages, languages, relevant
+SHAPES = {
+    "XQuAD-R": (13_090, 13_014, 11, 11), "news": (2_800, 5_784, 6, 47),
+    "tenth": (500, 100_000, 10, 10), "million": (500, 1_000_000, 10, 10),
+}  # fmt: skip
+"""Queries, passages, languages, relevant passages a query."""
 
 
 def main() -> None:
@@ -42,6 +46,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--before", default="a615677", help="revision whose hybrid_core/search.py is compared")
+    parser.add_argument("--sides", help="only these, separated by commas")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--shape", default="XQuAD-R", choices=SHAPES, help="of the suite in `ranks`")
@@ -78,7 +83,7 @@ def unit(rows: int, seed: int) -> np.ndarray:
 
 def rounds(options: argparse.Namespace) -> None:
     """All sides in turns; seconds, ratio to the first side, memory, and how far the answers agree."""
-    sides = SIDES[options.what]
+    sides = tuple(options.sides.split(",")) if options.sides else SIDES[options.what]
     found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     for number in range(options.rounds):
         for side in sides if number % 2 == 0 else sides[::-1]:
@@ -105,7 +110,7 @@ def spread(values: list[float]) -> str:
 def child(options: argparse.Namespace, side: str) -> dict[str, Any]:
     """One side in a fresh process."""
     threads = {f"{library}_NUM_THREADS": str(options.threads) for library in ("OMP", "MKL", "OPENBLAS")}
-    values = {name: value for name, value in vars(options).items() if name not in ("what", "side")}
+    values = {name: value for name, value in vars(options).items() if name not in ("what", "side", "sides")}
     flags = [part for name, value in values.items() for part in (f"--{name}", str(value))]
     command = [sys.executable, __file__, options.what, "--side", side, *flags]
     done = subprocess.run(command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE, text=True)
