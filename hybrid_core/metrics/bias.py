@@ -104,6 +104,8 @@ def peer_relevant(
         1.0 = no sign of a difference [queries]; also 1.0 where one language holds all, or where none was retrieved; NaN
         for a query without relevant passages, and where the trap makes the value a constant.
     """
+    order = np.lexsort((rank, query))  # sums in the order of ranks, whatever the order of the corpus
+    query, rank, relevant_language = query[order], rank[order], relevant_language[order]
     beyond = rank > k
     count = np.bincount(query, minlength=queries)
     tail = count + (np.bincount(query[beyond], minlength=queries) + 1) / 2

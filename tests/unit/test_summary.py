@@ -30,6 +30,7 @@ def test_metric_names_follow_one_scheme() -> None:
         f"sample_finance/{setting}/{metric}"
         for setting in ("mono", "cross", "multi")
         for metric in METRICS + (BIAS_METRICS if setting == "multi" else ())
+        if metric != "peer_relevant_100"  # not defined where every language has one relevant passage
     }
     pairs = [f"{q}-{p}" for q in languages for p in languages if q != p]
     cells = {"mono": languages, "multi": languages, "cross": pairs}
