@@ -5,6 +5,8 @@ measurements -> arms (models, and each with its free baselines) -> levels, diffe
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -95,3 +97,16 @@ def _with_free_baselines(measured: Measured, suites: Sequence[Suite], config: Ev
         arms[BM25] = {suite: [e] for suite, e in evaluate_bm25(suites, config.top_k).items()}
         free[BM25] = {"of": "", "method": BM25}
     return arms, free
+
+
+def as_json(comparison: Json) -> str:
+    """The comparison as strict JSON: a number that is not defined is null, not NaN, which other readers refuse."""
+    return json.dumps(_defined(comparison), ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _defined(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

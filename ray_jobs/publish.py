@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import re
 import shlex
 import tempfile
@@ -21,6 +20,7 @@ from hybrid_core.data.sources import open_sources
 from hybrid_core.data.suites import Suite
 from hybrid_core.report import figures
 from hybrid_core.report.pages import pages
+from hybrid_core.results import as_json
 from hybrid_core.schedule import DEFAULT_ALPHA
 from hybrid_core.storage import absolute, join
 from ray_jobs import _tracking
@@ -31,7 +31,7 @@ _LONGEST_NOTE = 7500
 
 def publish_comparison(comparison: dict[str, Any], config: Config, run: _tracking.Run) -> dict[str, str]:
     """Write the pages and the numbers behind them to `<output>/report` and to the run; returns name -> URI."""
-    files = pages(comparison) | {"report.json": json.dumps(comparison, ensure_ascii=False, indent=1)}
+    files = pages(comparison) | {"report.json": as_json(comparison)}
     folder = join(absolute(config.output), "report")
     for name, text in files.items():
         storage.write_bytes(join(folder, name), text.encode())

@@ -14,7 +14,8 @@ from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError
 from hybrid_core.evaluate import BIAS_METRICS, METRICS, evaluate
 from hybrid_core.measure import Embeddings, Measurement, measure, with_variants
-from hybrid_core.results import compare_measured
+from hybrid_core.report.pages import pages
+from hybrid_core.results import as_json, compare_measured
 from hybrid_core.stats import sums
 
 CONFIG = EvaluateConfig(bootstrap_samples=100, perturbations=("case", "typos"), distractors=(2,))
@@ -107,6 +108,17 @@ def test_languages_that_only_ask_are_named() -> None:
     found = measure([suite], made_up_vectors([suite]), config, seed=0)
     comparison = compare_measured({"base": [found]}, [suite], config, in_domain=suite.name, seed=0)
     assert comparison["without_passages"] == {"made_up": ["sw"]}
+
+
+def test_a_report_file_is_strict_json_and_gives_the_same_pages() -> None:
+    suite = a_suite(0, most_relevant=1)  # one relevant passage at most here and there: some measures are not defined
+    config = EvaluateConfig(bootstrap_samples=100, baselines=(), geometry=False)
+    found = measure([suite], made_up_vectors([suite]), config, seed=0)
+    comparison = compare_measured({"base": [found]}, [suite], config, in_domain=suite.name, seed=0)
+    comparison["levels"][0] |= {"value": float("nan"), "low": float("nan"), "high": float("nan")}
+    text = as_json(comparison)
+    assert "NaN" not in text and json.loads(text)["levels"][0]["value"] is None
+    assert pages(json.loads(text)) == pages(comparison)
 
 
 def test_nothing_is_said_of_unseen_languages_when_none_is_known() -> None:
