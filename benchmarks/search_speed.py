@@ -31,7 +31,7 @@ DIMENSION = 384
 SIDES = {"top_k": ("faiss", "ours", "ours_mapped"), "ranks": ("before", "after")}
 SHAPES = {
     "XQuAD-R": (13_090, 13_014, 11, 11), "news": (2_800, 5_784, 6, 47),
-    "tenth": (500, 100_000, 10, 10), "million": (500, 1_000_000, 10, 10),
+    "tenth": (100, 100_000, 10, 10), "million": (100, 1_000_000, 10, 10),
 }  # fmt: skip
 """Queries, passages, languages, relevant passages a query."""
 

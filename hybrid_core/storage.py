@@ -165,8 +165,13 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def upload_directory(local: Path, uri: str) -> None:
+def upload_directory(local: Path, uri: str, *, keep: bool = True) -> None:
     """Put a sealed directory at a URI, marker last. A sealed directory already there is replaced, anything else is not.
+
+    Args:
+        local: the directory.
+        uri: where it goes.
+        keep: leave `local` as it is; False: it may be renamed to a local `uri` on the same file system, which copies nothing.
 
     Raises:
         RequestError: the place holds files that are not a sealed directory of ours.
@@ -185,14 +190,17 @@ def upload_directory(local: Path, uri: str) -> None:
     if is_remote(uri):
         _upload(local, fs, path, names, stale=present - names)
     else:
-        _replace(local, Path(path))
+        _replace(local, Path(path), keep)
 
 
-def _replace(local: Path, target: Path) -> None:
-    """Copy beside the target, then swap by renaming."""
+def _replace(local: Path, target: Path, keep: bool) -> None:
+    """Copy (or move) beside the target, then swap by renaming."""
     scratch, old = (target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.{kind}") for kind in ("part", "old"))
     try:
-        shutil.copytree(local, scratch)
+        if keep:
+            shutil.copytree(local, scratch)
+        else:
+            local.rename(scratch)
         scratch.chmod(0o755)  # temporary directories are private
         if target.exists():
             target.rename(old)

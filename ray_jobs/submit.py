@@ -15,7 +15,7 @@ from pathlib import Path
 from hybrid_core.errors import RequestError, nearest
 from ray_jobs import environment
 
-JOBS = ("train", "tune", "evaluate", "study", "prepare", "report")
+JOBS = ("train", "tune", "evaluate", "study", "prepare", "report", "mine", "encode", "search", "export")
 EXCLUDED = (
     ".git",
     ".venv",

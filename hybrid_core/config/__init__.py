@@ -6,15 +6,17 @@ A config is a tree of frozen dataclasses. `hybrid_core.recipes` merges recipe, f
     inputs      model, data, prepare
     training    plan, train, study
     evaluation  encode, evaluate, mine
+    searching   search, export
     tree        the request as a whole
 """
 
 from hybrid_core.config.evaluation import EncodeConfig, EvaluateConfig, MineConfig
 from hybrid_core.config.inputs import CorpusConfig, DataConfig, ModelConfig, PrepareConfig
+from hybrid_core.config.searching import ExportConfig, SearchConfig
 from hybrid_core.config.training import PlanConfig, StudyConfig, TrainConfig
 from hybrid_core.config.tree import Config, config_hash
 
 __all__ = [
-    "Config", "CorpusConfig", "DataConfig", "EncodeConfig", "EvaluateConfig", "MineConfig", "ModelConfig", "PlanConfig",
-    "PrepareConfig", "StudyConfig", "TrainConfig", "config_hash",
+    "Config", "CorpusConfig", "DataConfig", "EncodeConfig", "EvaluateConfig", "ExportConfig", "MineConfig", "ModelConfig", "PlanConfig",
+    "PrepareConfig", "SearchConfig", "StudyConfig", "TrainConfig", "config_hash",
 ]  # fmt: skip

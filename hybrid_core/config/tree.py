@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hybrid_core.config.checks import check_alpha, check_train
 from hybrid_core.config.evaluation import EncodeConfig, EvaluateConfig, MineConfig
 from hybrid_core.config.inputs import DataConfig, ModelConfig, PrepareConfig
+from hybrid_core.config.searching import ExportConfig, SearchConfig
 from hybrid_core.config.training import PlanConfig, StudyConfig, TrainConfig
 from hybrid_core.errors import RequestError
 from hybrid_core.settings import as_dict, digest, setting
@@ -27,6 +28,8 @@ class Config:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     mine: MineConfig = field(default_factory=MineConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     study: StudyConfig = field(default_factory=StudyConfig)
 
     def __post_init__(self) -> None:

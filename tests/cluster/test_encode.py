@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -83,11 +84,12 @@ def test_killed_encoder_and_killed_driver_change_nothing(jobs: Jobs, source: Pat
     wait_for(lambda: markers(target) >= 3, "the first shards")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=60)
-    there = markers(target)
+    there = markers(target)  # processes that outlive the driver for a moment may add some
     assert there < 114 and not (target / "complete.json").exists()
     resumed = jobs.run("encode", *flags(source, target))
     check_whole(resumed, target, calm)
-    assert f"{there} shards" in resumed.output
+    found = re.search(r"1?\d+ to read; (\d+) shards with", resumed.output)
+    assert found and int(found[1]) >= there
 
     again = jobs.run("encode", *flags(source, target))
     assert again.status == 0 and "3 parts, 0 to read; 114 shards" in again.output

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs import evaluate, prepare, report, study, submit, train, tune, ui
+from ray_jobs import encode, evaluate, export, mine, prepare, report, search, study, submit, train, tune, ui
 from ray_jobs.cli import Job, main, parser
 
 COMMON = {"--help", "--recipe", "--config", "--set", "--dry-run", "--json"}
@@ -20,6 +20,10 @@ JOBS = {
     report.JOB: COMMON | {"--paper", "--results"},
     tune.JOB: COMMON | {"--space"},
     ui.JOB: COMMON | {"--port"},
+    mine.JOB: COMMON,
+    encode.JOB: COMMON,
+    search.JOB: COMMON | {"--query"},
+    export.JOB: COMMON,
 }
 
 
@@ -75,6 +79,8 @@ def test_study_dry_run_says_what_would_happen(tmp_path: Path, capsys: pytest.Cap
         (tune.JOB, ["--space", "smok"], "unknown space 'smok'; did you mean 'smoke'"),
         (tune.JOB, ["--set", "train.evaluate_every=0"], "train.evaluate_every=0"),
         (prepare.JOB, [], "prepare.source is not set"),
+        (search.JOB, [], "set search.embeddings"),
+        (export.JOB, [], "export.embeddings is not set"),
         (report.JOB, [], "holds no report/report.json"),
     ],
 )

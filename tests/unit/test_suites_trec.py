@@ -82,6 +82,18 @@ def test_other_tools_find_our_average_precision_in_the_files(tmp_path: Path) -> 
     assert [theirs[id] for id in suite.queries.ids] == pytest.approx(ours.tolist(), abs=1e-9)
 
 
+def test_lists_may_be_shorter_than_others_and_empty(tmp_path: Path) -> None:
+    ids = np.array([["a", "b", "c"], [None, None, None], ["d", None, "never looked at"]], dtype=object)
+    scores = np.array([[3.0, 2.0, 1.0], [-np.inf] * 3, [0.5, -np.inf, -np.inf]])
+    write_run(tmp_path / "run.txt", ["q1", "q2", "q3"], ids, scores, "ours")
+    assert (tmp_path / "run.txt").read_text().splitlines() == [
+        "q1 Q0 a 1 3 ours", "q1 Q0 b 2 2 ours", "q1 Q0 c 3 1 ours", "q3 Q0 d 1 0.5 ours"
+    ]  # fmt: skip
+    scores[2] = [-np.inf, 0.5, -np.inf]
+    with pytest.raises(RequestError, match="query 'q3': scores must be numbers and fall"):
+        write_run(tmp_path / "run.txt", ["q1", "q2", "q3"], ids, scores, "ours")
+
+
 @pytest.mark.parametrize("id", ["a b", "a\tb", ""])
 def test_ids_that_would_shift_the_columns_are_refused(tmp_path: Path, id: str) -> None:
     with pytest.raises(RequestError, match="TREC files part columns by white space"):

@@ -52,7 +52,8 @@ def write_run(
         path: file to write, local or `s3://`.
         query_ids: ids of the queries [n].
         passage_ids: ids of the best passages of each query, best first [n, k].
-        scores: their scores, falling within a query [n, k]; written so that reading gives the same numbers.
+        scores: their scores, falling within a query [n, k]; written so that reading gives the same numbers. A list that is
+            shorter than k ends with scores of -inf, whose ids are not looked at; an empty list leaves no line.
         tag: name of the system.
 
     Raises:
@@ -64,11 +65,11 @@ def write_run(
     if np.isnan(scores).any() or (scores[:, 1:] > scores[:, :-1]).any():
         row = int(np.flatnonzero(np.isnan(scores).any(1) | (scores[:, 1:] > scores[:, :-1]).any(1))[0])
         raise RequestError(f"run {tag!r}, query {query_ids[row]!r}: scores must be numbers and fall from rank to rank")
-    depth = scores.shape[1]
-    query = pa.array(query_ids, pa.string()).take(np.repeat(np.arange(len(query_ids)), depth))
-    rank = pa.array(np.tile(np.arange(1, depth + 1), len(query_ids))).cast(pa.string())
-    score = pa.array(scores.ravel()).cast(pa.string())
-    _write(path, [query, "Q0", pa.array(ids.ravel(), pa.string()), rank, score, tag])
+    line, column = np.nonzero(~np.isneginf(scores))
+    query = pa.array(query_ids, pa.string()).take(line)
+    rank = pa.array(column + 1).cast(pa.string())
+    score = pa.array(scores[line, column]).cast(pa.string())
+    _write(path, [query, "Q0", pa.array(ids[line, column], pa.string()), rank, score, tag])
 
 
 def _write(path: Path | str, columns: list[pa.Array | str]) -> None:

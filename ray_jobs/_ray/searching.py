@@ -1,0 +1,70 @@
+"""Exact search as a distributed map over groups of shards and a tree of merges. What is computed is in hybrid_core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from hybrid_core.embeddings.searching import Asked, PassageLists, group_shards, merge_lists, search_shards, shards_of
+from hybrid_core.embeddings.shards import Shard
+from hybrid_core.errors import RequestError
+
+_FAN_IN = 4
+"""Lists that a task merges: their memory is that of five results."""
+_TASKS_PER_PROCESSOR = 2
+"""More tasks than processors: they do not all take the same time."""
+_SECONDS = 10.0
+
+
+def search_distributed(uri: str, shards: Sequence[Shard], asked: Asked, tasks: int | None = None) -> PassageLists:
+    """The best passages of these shards; the same for every number of tasks.
+
+    Args:
+        uri: the directory, which all nodes can read.
+        shards: of it.
+        asked: what is looked for.
+        tasks: that share the shards, each one processor; None: two for each processor of the cluster.
+
+    Raises:
+        RequestError: a shard is missing or damaged, or an embedding is no number.
+    """
+    wanted = tasks or _TASKS_PER_PROCESSOR * int(ray.cluster_resources().get("CPU", 1))
+    groups = group_shards(shards_of(shards, asked.pool), wanted)
+    if not groups:
+        return search_shards(uri, [], asked)
+    shared = ray.put(asked)
+    search = ray.remote(num_cpus=1)(search_shards)
+    parts = [search.remote(uri, group, shared) for group in groups]
+    return _result(_merged(parts, asked.k), parts)
+
+
+def _merged(lists: list[Any], k: int) -> Any:
+    """A reference to the lists over all parts."""
+    merge = ray.remote(num_cpus=1)(_merge)
+    while len(lists) > 1:
+        lists = [merge.remote(k, *lists[first : first + _FAN_IN]) for first in range(0, len(lists), _FAN_IN)]
+    return lists[0]
+
+
+def _merge(k: int, *parts: PassageLists) -> PassageLists:
+    return merge_lists(parts, k)
+
+
+def _result(whole: Any, parts: list[Any]) -> PassageLists:
+    """Wait for it, and say how far the search is."""
+    while not ray.wait([whole], timeout=_SECONDS)[0]:
+        done, _ = ray.wait(parts, num_returns=len(parts), timeout=0)
+        print(f"  searched {len(done)} of {len(parts)} groups of shards")
+    try:
+        lists: PassageLists = ray.get(whole)
+        return lists
+    except RayTaskError as error:
+        cause: BaseException = error
+        while isinstance(cause, RayTaskError):  # a merge passes on what a search raised
+            cause = cause.cause
+        if isinstance(cause, RequestError):
+            raise cause from None
+        raise

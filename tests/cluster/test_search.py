@@ -1,0 +1,89 @@
+"""Search on a real local Ray: the run another tool reads is that of all scores sorted, and damage ends it with a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import ir_measures
+import numpy as np
+import pytest
+from conftest import made_up_pairs
+
+from hybrid_core import storage
+from hybrid_core.config import ModelConfig
+from hybrid_core.embeddings.shards import file_of, seal, write_shard
+from hybrid_core.encode import encode
+from hybrid_core.model import exported_model, load_encoder
+from hybrid_core.recipes import load_config
+from hybrid_core.scores import exact_form
+from hybrid_core.settings import digest
+from ray_jobs.steps import prepare_base
+
+from .conftest import Jobs
+
+PAIRS = made_up_pairs(40)
+IDS = [f"{p.language}-{p.meaning_id}" for p in PAIRS]
+K = 15
+
+
+def write_embeddings(jobs: Jobs) -> tuple[Path, np.ndarray, np.ndarray]:
+    """Seven shards of the passages; their folder, and vectors of queries and passages."""
+    config = load_config("default", None, jobs.settings[1::2])
+    model = prepare_base(config, [], with_corpus=False)
+    encoder = load_encoder(exported_model(ModelConfig(), model))
+    queries = encode(encoder, [p.query for p in PAIRS], "query")
+    passages = encode(encoder, [p.passage for p in PAIRS], "passage")
+    passages[60:75] = passages[:15]  # equal scores, in other shards
+    folder, languages = jobs.home / "embeddings", [p.language for p in PAIRS]
+    shards = [
+        write_shard(
+            str(folder), f"s{n}", [IDS[r] for r in rows], [languages[r] for r in rows], passages[rows],
+            stored="float32", tokens=len(rows),
+        )
+        for n, rows in enumerate(np.array_split(np.arange(len(PAIRS)), 7))
+    ]  # fmt: skip
+    fingerprint = digest(storage.read_json(f"{model}/{storage.MARKER}")["files"])
+    facts = {"model": {"name": config.model.name, "uri": model, "fingerprint": fingerprint}}
+    seal(str(folder), shards, dimension=32, stored="float32", facts=facts)
+    return folder, queries, passages
+
+
+def expected_run(queries: np.ndarray, passages: np.ndarray) -> list[tuple[str, str, float]]:
+    """Passages of the query's own language by score, then id."""
+    scores = exact_form(queries) @ exact_form(passages).T
+    run = []
+    for q, line in enumerate(scores):
+        own = [r for r, p in enumerate(PAIRS) if p.language == PAIRS[q].language]
+        own.sort(key=lambda r: (-line[r], IDS[r]))
+        run += [(f"q-{IDS[q]}", IDS[r], float(line[r])) for r in own[:K]]
+    return run
+
+
+def test_a_distributed_search_is_one_list_that_other_tools_read(jobs: Jobs) -> None:
+    folder, queries, passages = write_embeddings(jobs)
+    rows = [{"id": f"q-{id}", "language": p.language, "text": p.query} for id, p in zip(IDS, PAIRS, strict=True)]
+    (jobs.home / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = {"embeddings": folder, "queries": jobs.home / "queries.jsonl", "k": K, "same_language": "true"}
+    flags = [part for key, value in settings.items() for part in ("--set", f"search.{key}={value}")]
+
+    done = jobs.run("search", *flags, "--set", "search.tasks=6")  # two levels of merges
+    assert done.status == 0, done.output
+    file = Path(done.summary["outputs"]["run"])
+    assert file.parent == jobs.home / "out" / "search" and "exactly for 120 queries" in done.output
+    run = list(ir_measures.read_trec_run(str(file)))
+    expected = expected_run(queries, passages)
+    assert [(s.query_id, s.doc_id) for s in run] == [(q, p) for q, p, _ in expected]
+    assert np.abs(np.array([s.score for s in run]) - [score for *_, score in expected]).max() < 1e-6
+    assert len({round(score, 12) for *_, score in expected}) < len(expected), "there are no ties to order"
+
+    qrels = [ir_measures.Qrel(f"q-{id}", id, 1) for id in IDS]
+    theirs = ir_measures.calc_aggregate([ir_measures.R @ K], qrels, run)[ir_measures.R @ K]
+    assert theirs == pytest.approx(sum(q == f"q-{p}" for q, p, _ in expected) / len(IDS)) and 0 < theirs < 1
+
+    before = file.read_bytes()
+    Path(file_of(str(folder), "s3")).write_bytes(b"nothing")
+    damaged = jobs.run("search", *flags, "--set", "search.tasks=6")
+    assert damaged.status == 2 and file.read_bytes() == before, damaged.output
+    assert "error: " in damaged.output and "s3.arrow is not the file that was committed" in damaged.summary["error"]
+    assert "Traceback" not in damaged.output
