@@ -14,7 +14,7 @@ import pyarrow as pa
 from hybrid_core import storage
 from hybrid_core.config import Config
 from hybrid_core.embeddings.shards import Shard
-from hybrid_core.embeddings.store import Stored, evict, mark_used, model_key, text_keys
+from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
 from hybrid_core.model import Kind, encoder_settings, exported_model
 from hybrid_core.settings import digest
 from hybrid_core.storage import absolute, join
@@ -44,7 +44,7 @@ def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config:
     keys = text_keys(texts, kinds, settings)
     for _ in range(_ATTEMPTS):  # another run may remove a damaged shard, or evict, between looking and reading
         mark_used(store, name)
-        found = Stored(store, name)
+        found = ModelStore(store, name)
         missing = {key: row for row, key in enumerate(keys) if key not in found}
         if not missing:
             for removed in evict(store, config.encode.store_gigabytes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -125,8 +126,12 @@ def _arrow(fs: pafs.FileSystem, path: str, shown: str, fields: tuple[str, ...]) 
 def _numbered(tables: Iterator[pa.Table], shown: str) -> Iterator[tuple[pa.Table, Where]]:
     first = 0
     for table in tables:
-        yield table, lambda row, first=first: f"{shown}, row {first + row}"  # type: ignore[misc]
+        yield table, partial(_row_place, shown, first)
         first += table.num_rows
+
+
+def _row_place(shown: str, first: int, row: int) -> str:
+    return f"{shown}, row {first + row}"
 
 
 def _checked(table: pa.Table, where: Where, config: EncodeConfig, language: str | None) -> pa.Table:

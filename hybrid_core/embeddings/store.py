@@ -51,7 +51,7 @@ def text_keys(texts: Sequence[str], kinds: Sequence[Kind], settings: EncoderSett
     ]
 
 
-class Stored:
+class ModelStore:
     """What the store has of one model, as of now."""
 
     def __init__(self, store: str, model: str) -> None:

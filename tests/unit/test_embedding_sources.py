@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,7 +39,7 @@ def rows_of(tables: list[pa.Table]) -> list[tuple[str, ...]]:
     return [tuple(row.values()) for table in tables for row in table.to_pylist()]
 
 
-def write_jsonl(folder: Path, records: list[dict[str, object]] = ROWS) -> None:  # type: ignore[assignment]
+def write_jsonl(folder: Path, records: Sequence[Mapping[str, object]] = ROWS) -> None:
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     (folder / "a.jsonl").write_text("\n" + lines, encoding="utf-8")
 

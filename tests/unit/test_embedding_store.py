@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hybrid_core.embeddings.shards import file_of, write_shard
-from hybrid_core.embeddings.store import Stored, evict, mark_used, model_key, text_keys
+from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
 from hybrid_core.model import EncoderSettings
 
 SETTINGS = EncoderSettings("mean", "query: ", "passage: ", 64, 256)
@@ -48,11 +48,11 @@ def test_a_model_is_weights_pooling_and_precision() -> None:
 
 def test_vectors_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
     one, two = fill(tmp_path, "m", ["a", "b"], 1, "s1"), fill(tmp_path, "m", ["c", "a"], 2, "s2")
-    stored = Stored(str(tmp_path), "m")
+    stored = ModelStore(str(tmp_path), "m")
     assert "b" in stored and "z" not in stored
     found = stored.vectors(["c", "b", "c"])
     assert np.array_equal(found, np.stack([two[0], one[1], two[0]]))
-    assert "a" not in Stored(str(tmp_path), "other")
+    assert "a" not in ModelStore(str(tmp_path), "other")
 
 
 def test_a_damaged_shard_is_dropped_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +62,7 @@ def test_a_damaged_shard_is_dropped_and_said(tmp_path: Path, capsys: pytest.Capt
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    stored = Stored(str(tmp_path), "m")
+    stored = ModelStore(str(tmp_path), "m")
     assert "a" not in stored and "b" in stored
     assert "computed again" in capsys.readouterr().out and not file.exists()
 
