@@ -117,7 +117,7 @@ def test_the_same_commands_work_on_buckets_and_a_tracking_server(
         assert expected in stored
     for folder, suffix in (
         ("models/hybrid-", "model.safetensors"),
-        ("embeddings/", ".parquet"),
+        ("embeddings/", ".arrow"),
         ("checkpoints/", "optimizer.safetensors"),
     ):
         assert any(key.startswith(f"study/{folder}") and key.endswith(suffix) for key in stored), (folder, stored)
