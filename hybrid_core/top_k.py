@@ -10,6 +10,7 @@ of the corpus and the number of shards; equal scores are in the order of ids.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -149,16 +150,17 @@ def _by_candidates(asked: np.ndarray, task: _Task, result: TopLists, precision: 
         other = vectors.shaped(*block.shape)
         farthest, moved = np.maximum([farthest, moved], _subtract(block, centre, other, rows))
         for here in _slices(len(asked), task.query_block):
-            product = scores.shaped(here.stop - here.start, len(rows))
-            candidates.update(here, _multiply(narrow[here], other, product), rows)
+            product = _multiply(narrow[here], other, scores.shaped(here.stop - here.start, len(rows)))
+            candidates.update(here, product, rows)
     longest = farthest + float(np.linalg.norm(np.asarray(centre)))
     error = low_precision_error(queries, narrow, farthest, moved)
     error += longest * grid_error(queries.shape[1]) + farthest * 2.0**-23  # the latter: the subtraction, generously
+    found = TopK(candidates.rows, candidates.scores)
     for here in _slices(len(asked), task.query_block):
-        _order_exactly(candidates, here, asked[here], task, result, error[here, None], precision.rounding)
+        _order_exactly(found, asked, task, result, error[:, None], precision.rounding, here)
     if wanted == task.size:
         return np.ones(len(asked), dtype=bool)
-    last = candidates.scores[:, -1]
+    last = found.scores[:, -1]
     shift = queries.astype(np.float64) @ np.asarray(centre, dtype=np.float64)
     settled = result.scores[asked, -1] / lengths - shift > last + precision.rounding * np.abs(last) + error
     return np.asarray(settled)
@@ -193,24 +195,31 @@ class _Buffer:
 
 
 def _subtract(block: np.ndarray, centre: np.ndarray, into: torch.Tensor, rows: np.ndarray) -> tuple[float, float]:
-    """Write the block [w, d] less the centre, in another type.
+    """Write the block [w, d] less the centre, in another type. By torch, which uses all threads.
 
     Returns:
         The largest length before the change of type, and the largest distance that it moved a vector; rounded up.
     """
+    given, middle = _as_tensor(block), _as_tensor(np.asarray(centre))
+    part = torch.empty(min(_ROWS_IN_CACHE, len(block)), block.shape[1])
     largest, moved = 0.0, 0.0
     for here in _slices(len(block), _ROWS_IN_CACHE):
-        with np.errstate(invalid="ignore"):
-            part = block[here] - centre
-        squares = np.einsum("ij,ij->i", part, part)
-        if not np.isfinite(squares).all():
+        now = torch.sub(given[here], middle, out=part[: here.stop - here.start])
+        length = float(torch.linalg.vector_norm(now, dim=1).max())
+        if not math.isfinite(length):
             _refuse(block, rows)
-        largest = max(largest, float(squares.max()))
-        into[here] = torch.from_numpy(part)
+        largest = max(largest, length)
+        into[here].copy_(now)
         if into.dtype != torch.float32:
-            part -= into[here].float().numpy()
-            moved = max(moved, float(np.einsum("ij,ij->i", part, part).max()))
-    return 1.001 * math.sqrt(largest), 1.001 * math.sqrt(moved)
+            moved = max(moved, float(torch.linalg.vector_norm(now.sub_(into[here]), dim=1).max()))
+    return 1.001 * largest, 1.001 * moved
+
+
+def _as_tensor(numbers: np.ndarray) -> torch.Tensor:
+    """The same memory; torch wants to be able to write, and does not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(np.ascontiguousarray(numbers))
 
 
 def _refuse(block: np.ndarray, rows: np.ndarray) -> None:
@@ -220,16 +229,10 @@ def _refuse(block: np.ndarray, rows: np.ndarray) -> None:
 
 
 def _order_exactly(
-    candidates: TopLists,
-    here: slice,
-    asked: np.ndarray,
-    task: _Task,
-    result: TopLists,
-    error: np.ndarray,
-    rounding: float,
+    found: TopK, asked: np.ndarray, task: _Task, result: TopLists, error: np.ndarray, rounding: float, here: slice
 ) -> None:
     """Put the best candidates into the result by exact scores; those that the error cannot lift to k are left out."""
-    rows, scores = candidates.rows[here], candidates.scores[here]
+    rows, scores, error, asked = found.rows[here], found.scores[here], error[here], asked[here]
     k = result.rows.shape[1]
     limit = scores[:, [min(k, scores.shape[1]) - 1]]
     possible = scores + rounding * np.abs(scores) + error >= limit - rounding * np.abs(limit) - error

@@ -30,26 +30,59 @@ class TopLists:
         k: length of a list.
         place: place of each passage row in the order of ids; None leaves equal scores in any order.
         """
-        self.rows = np.full((queries, k), -1, dtype=np.int64)
-        self.scores = np.full((queries, k), -np.inf)
+        self._rows = np.full((queries, k), -1, dtype=np.int64)
+        self._scores = np.full((queries, k), -np.inf)
+        self._waiting: dict[tuple[int, int], list[TopK]] = {}
         self.place = place
 
+    @property
+    def rows(self) -> np.ndarray:
+        """As in `TopK`."""
+        self._merge_all()
+        return self._rows
+
+    @property
+    def scores(self) -> np.ndarray:
+        """As in `TopK`."""
+        self._merge_all()
+        return self._scores
+
     def update(self, block: slice, scores: torch.Tensor, rows: np.ndarray) -> None:
-        """Add scores [b, w] (any floating type) of the queries in `block` for the passages in `rows` [w]."""
-        k = self.rows.shape[1]
+        """Add scores [b, w] (any floating type) of the queries in `block` for the passages in `rows` [w].
+
+        What reaches the end of a list waits until it is as long as the lists: a stale end lets a few more through, and
+        costs less than sorting after every block.
+
+        Args:
+            block: of the queries; two calls have the same block or blocks without a query in common.
+            scores: of all their pairs.
+            rows: of the passages.
+        """
+        k = self._rows.shape[1]
         if not k or not scores.numel():
             return
-        floor = self.scores[block, -1:]
+        floor = self._scores[block, -1:]
         if np.isneginf(floor).any() and k < scores.shape[1]:
             part = np.partition(as_numpy(scores), -k, axis=1)[:, -k:]
             floor = np.maximum(floor, part[:, :1])
         found = _where(_at_least(scores, floor))
         if len(found):
             values = as_numpy(scores.reshape(-1)[torch.from_numpy(found)])
-            new_scores, new_rows = _pad(found, values, scores.shape, rows)
-            self.scores[block], self.rows[block] = best(
-                np.hstack([self.scores[block], new_scores]), np.hstack([self.rows[block], new_rows]), k, self.place
-            )
+            waiting = self._waiting.setdefault((block.start, block.stop), [])
+            waiting.append(_pad(found, values, scores.shape, rows))
+            if np.isneginf(floor).any() or sum(part.rows.shape[1] for part in waiting) >= k:
+                self._merge(block.start, block.stop)
+
+    def _merge_all(self) -> None:
+        for start, stop in list(self._waiting):
+            self._merge(start, stop)
+
+    def _merge(self, start: int, stop: int) -> None:
+        here = slice(start, stop)
+        waiting = self._waiting.pop((start, stop))
+        scores = np.hstack([self._scores[here], *(part.scores for part in waiting)])
+        rows = np.hstack([self._rows[here], *(part.rows for part in waiting)])
+        self._scores[here], self._rows[here] = best(scores, rows, self._rows.shape[1], self.place)
 
 
 def _at_least(scores: torch.Tensor, floor: np.ndarray) -> np.ndarray:
@@ -78,8 +111,8 @@ def as_numpy(scores: torch.Tensor) -> np.ndarray:
     return np.asarray((scores.float() if scores.dtype == torch.bfloat16 else scores).numpy())
 
 
-def _pad(found: np.ndarray, values: np.ndarray, shape: torch.Size, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and passage rows found at these flat positions, one line a query, filled up with -inf and -1."""
+def _pad(found: np.ndarray, values: np.ndarray, shape: torch.Size, rows: np.ndarray) -> TopK:
+    """Passage rows and scores found at these flat positions, one line a query, filled up with -inf and -1."""
     query, column = np.divmod(found, shape[1])
     ends = np.searchsorted(query, np.arange(shape[0] + 1))
     nth = np.arange(len(found)) - ends[query]
@@ -87,7 +120,7 @@ def _pad(found: np.ndarray, values: np.ndarray, shape: torch.Size, rows: np.ndar
     new_scores, new_rows = np.full(padded, -np.inf), np.full(padded, -1, dtype=np.int64)
     new_scores[query, nth] = values
     new_rows[query, nth] = rows[column]
-    return new_scores, new_rows
+    return TopK(new_rows, new_scores)
 
 
 def best(scores: np.ndarray, rows: np.ndarray, k: int, place: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

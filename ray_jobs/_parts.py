@@ -32,9 +32,9 @@ class EncodeTask:
     identity: str
     parts: tuple[Part, ...]
 
-    def record_of(self, part: Part) -> str:
-        """Where it is noted which shards a part became."""
-        return join(self.target, "parts", f"{digest(part.name)}.json")
+    def record_of(self, part: str) -> str:
+        """Where it is noted which shards the part of this name became."""
+        return join(self.target, "parts", f"{digest(part)}.json")
 
 
 def reader(task: EncodeTask, parts: Sequence[Part], present: frozenset[str]) -> Callable[[int], Iterator[pa.Table]]:
@@ -45,33 +45,43 @@ def reader(task: EncodeTask, parts: Sequence[Part], present: frozenset[str]) -> 
         part = parts[number]
         languages: Counter[str] = Counter()
         names: list[str] = []
-        rows = 0
+        rows, skipped = 0, 0.0
         try:
-            for texts in _patiently(task, part):
+            for texts, work in _patiently(task, part):
                 name = f"{digest(part.name)[:8]}-{rows:012d}-{content_hash(texts, task.identity)}"
                 names.append(name)
                 languages.update(texts["language"].to_pylist())
                 rows += texts.num_rows
-                if name not in present:
-                    yield piece(name, task.config.encode.kind, texts)
+                if name in present:
+                    skipped += work
+                    continue
+                if skipped:
+                    yield note(skipped)
+                    skipped = 0.0
+                yield piece(name, task.config.encode.kind, texts, work)
         except RequestError as error:
-            yield note(error=str(error))
+            yield note(0.0, error=str(error))
             return
         facts = {"part": part.name, "stamp": part.stamp, "identity": task.identity}
-        yield note(**facts, languages=dict(sorted(languages.items())), shards=names)
+        yield note(skipped, **facts, languages=dict(sorted(languages.items())), shards=names)
 
     return read
 
 
-def _patiently(task: EncodeTask, part: Part) -> Iterator[pa.Table]:
-    """Pieces of a part; while object storage fails, its reading begins again behind the last piece."""
-    done, failing = 0, 0.0
+def work_of(part: Part) -> float:
+    """How much work a part is, beside the others: its bytes (those of suites are not known)."""
+    return float(part.bytes or 1)
+
+
+def _patiently(task: EncodeTask, part: Part) -> Iterator[tuple[pa.Table, float]]:
+    """Pieces of a part, and their work; while object storage fails, reading begins again behind the last piece."""
+    done, passed, failing = 0, 0.0, 0.0
     while True:
         try:
-            for number, texts in enumerate(read_part(part, task.config)):
+            for number, (texts, share) in enumerate(read_part(part, task.config)):
                 if number >= done:
-                    yield texts
-                    done, failing = number + 1, 0.0
+                    yield texts, (share - passed) * work_of(part)
+                    done, passed, failing = number + 1, share, 0.0
             return
         except OSError as error:
             now = time.monotonic()
@@ -83,7 +93,7 @@ def _patiently(task: EncodeTask, part: Part) -> Iterator[pa.Table]:
 
 def finished(task: EncodeTask, part: Part, present: dict[str, Shard]) -> dict[str, Any] | None:
     """What is noted of a part whose file has not changed and whose shards are all there."""
-    place = task.record_of(part)
+    place = task.record_of(part.name)
     if not part.stamp or not storage.exists(place):
         return None
     facts: dict[str, Any] = storage.read_json(place)

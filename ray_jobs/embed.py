@@ -5,7 +5,6 @@ texts -> keys -> those the store lacks -> Ray Data -> store -> vectors
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,11 +12,11 @@ import pyarrow as pa
 
 from hybrid_core import storage
 from hybrid_core.config import Config
-from hybrid_core.embeddings.shards import Shard
 from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
 from hybrid_core.model import Kind, encoder_settings, exported_model
 from hybrid_core.settings import digest
 from hybrid_core.storage import absolute, join
+from ray_jobs._progress import Progress
 
 _ATTEMPTS = 3
 _CHARACTERS = 400_000
@@ -68,15 +67,15 @@ def _compute(
 ) -> None:
     from ray_jobs._ray.encoding import encode_stream, from_tables, piece
 
-    pieces = list(_pieces(missing, texts, kinds, config))
-    progress = Progress({name: sum(map(len, table["text"].to_pylist())) for name, _, table in pieces}, len(missing))
-    encode_stream(from_tables([piece(*p) for p in pieces]), model, target, config, "float32", progress.add)
+    pieces = [piece(*p) for p in _pieces(missing, texts, kinds, config)]
+    progress = Progress(sum(len(texts[row]) for row in missing.values()), total=f" of {len(missing):,}")
+    encode_stream(from_tables(pieces), model, target, config, "float32", progress.add)
 
 
 def _pieces(
     missing: dict[str, int], texts: Sequence[str], kinds: Sequence[Kind], config: Config
-) -> Iterator[tuple[str, Kind, pa.Table]]:
-    """Name, kind and rows of each piece: texts of like lengths together, long ones first, so that actors end together."""
+) -> Iterator[tuple[str, Kind, pa.Table, float]]:
+    """Name, kind, rows and characters of each piece: texts of like lengths together, long ones first, so that actors end together."""
     most = min(config.encode.rows_per_shard, -(-len(missing) // config.encode.actors))
     both: tuple[Kind, Kind] = ("passage", "query")
     for kind in both:
@@ -86,32 +85,4 @@ def _pieces(
             size = max(1, min(most, _CHARACTERS // len(texts[missing[chosen[0]]])))
             keys, chosen = chosen[:size], chosen[size:]
             columns = {"id": keys, "language": [""] * len(keys), "text": [texts[missing[key]] for key in keys]}
-            yield digest(keys), kind, pa.table(columns)
-
-
-class Progress:
-    """Prints how far an encoding is, at most every ten seconds."""
-
-    def __init__(self, characters: dict[str, int], rows: int) -> None:
-        """Args:
-        characters: of each shard, by name: time goes by them, not by rows.
-        rows: of all shards.
-        """
-        self.characters, self.rows = characters, rows
-        self.done = self.seen = self.tokens = 0
-        self.started = self.printed = time.monotonic()
-
-    def add(self, shard: Shard) -> None:
-        """A shard has been committed."""
-        self.done += shard.rows
-        self.seen += self.characters.get(shard.name, 0)
-        self.tokens += shard.tokens
-        now = time.monotonic()
-        if now - self.printed >= 10 or self.done == self.rows:
-            passed = now - self.started
-            left = passed * (sum(self.characters.values()) / max(1, self.seen) - 1)
-            print(
-                f"  encoded {self.done:,} of {self.rows:,} texts ({self.tokens / passed:,.0f} tokens/s, start-up included; "
-                f"about {left:.0f} s left)"
-            )
-            self.printed = now
+            yield digest(keys), kind, pa.table(columns), sum(map(len, columns["text"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,8 @@ from hybrid_core.settings import digest
 from hybrid_core.storage import absolute, join
 from ray_jobs import _tracking
 from ray_jobs._ledger import Ledger
-from ray_jobs._parts import EncodeTask, finished, reader
+from ray_jobs._parts import EncodeTask, finished, reader, work_of
+from ray_jobs._progress import Progress
 from ray_jobs._ray.cluster import connect, disconnect
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.embed import weights_of
@@ -43,7 +44,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     _check_same_request(target, request)
     task = EncodeTask(config, target, model, _identity(request), tuple(parts))
     with _tracking.recording(config, f"encode {config.encode.source}", kind="encode", trains=False) as tracked:
-        ledger = _encode_missing(task, tracked)
+        ledger = encode_missing(task, tracked.log_metrics)
         shards = ledger.check(committed(target))
         dimension = storage.read_json(join(model, "config.json"))["hidden_size"]
         seal(target, shards, dimension=dimension, stored=config.encode.stored, facts=request)
@@ -91,31 +92,44 @@ def _check_same_request(target: str, request: dict[str, Any]) -> None:
     storage.write_json(place, request)
 
 
-def _encode_missing(task: EncodeTask, tracked: _tracking.Run) -> Ledger:
-    """Read the parts that are not finished and encode their missing shards."""
+def encode_missing(
+    task: EncodeTask, log: Callable[[int, dict[str, float]], None], *, encoder: type | None = None
+) -> Ledger:
+    """Read the parts that are not finished, encode and commit their missing shards.
+
+    Args:
+        task: what to do.
+        log: gets the number of shards so far and rates.
+        encoder: as in `encode_stream`.
+    """
     from ray_jobs._ray.encoding import encode_stream, from_parts
 
     present = committed(task.target)
-    ledger = Ledger(task, lambda step, rates: tracked.log_metrics(step, rates))
+    ledger = Ledger(task)
     waiting = []
     for part in task.parts:
         facts = finished(task, part, present)
         if facts is None:
             waiting.append(part)
         else:
-            ledger.record(part, facts | {"done": True})
+            ledger.record(facts)
     rows = sum(s.rows for s in present.values())
     print(f"{len(task.parts)} parts, {len(waiting)} to read; {len(present):,} shards with {rows:,} rows are there")
-    if waiting:
-        c = task.config.encode
-        connect(c.actors + c.tokenizers + 1, c.actors * c.use_gpu)
-        try:
-            stream = from_parts(len(waiting), reader(task, waiting, frozenset(present)))
-            encode_stream(
-                stream, task.model, task.target, task.config, task.config.encode.stored, ledger.received, ledger.noted
-            )
-        finally:
-            disconnect()
+    if not waiting:
+        return ledger
+    progress = Progress(sum(map(work_of, waiting)), log=log)
+
+    def noted(facts: dict[str, Any], work: float) -> None:
+        progress.skip(work)
+        ledger.noted(facts)
+
+    c = task.config.encode
+    connect(c.actors + c.tokenizers + 1, c.actors * c.use_gpu)
+    try:
+        stream = from_parts(len(waiting), reader(task, waiting, frozenset(present)))
+        encode_stream(stream, task.model, task.target, task.config, c.stored, progress.add, noted, encoder=encoder)
+    finally:
+        disconnect()
     return ledger
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import pyarrow as pa
@@ -26,12 +26,14 @@ _ROWS = 8192
 
 Where = Callable[[int], str]
 """Row of a table, from 0 -> the words that name its place in the file."""
+Raw = Iterator[tuple[pa.Table, Where, float]]
+"""Tables of raw fields, where their rows are, and the share of the file that has been read with them."""
 
 
 def read_file(
     fs: pafs.FileSystem, path: str, shown: str, config: EncodeConfig, language: str | None
-) -> Iterator[pa.Table]:
-    """Checked rows of one file.
+) -> Iterator[tuple[pa.Table, float]]:
+    """Checked rows of one file, each table with the share of the file that has been read with it.
 
     Args:
         fs: where the file lies.
@@ -46,8 +48,8 @@ def read_file(
     fields = _fields(config)
     read = _json_lines if path.endswith((".jsonl", ".jsonl.gz")) else _parquet if path.endswith(".parquet") else _arrow
     try:
-        for table, where in read(fs, path, shown, fields):
-            yield _checked(table, where, config, language)
+        for table, where, share in read(fs, path, shown, fields):
+            yield _checked(table, where, config, language), share
     except (OSError, pa.ArrowException, EOFError) as error:
         raise RequestError(f"{shown} cannot be read: {str(error)[:300]}") from error
 
@@ -57,22 +59,22 @@ def _fields(config: EncodeConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*ids, "language", *config.text_fields)))
 
 
-def _json_lines(
-    fs: pafs.FileSystem, path: str, shown: str, fields: tuple[str, ...]
-) -> Iterator[tuple[pa.Table, Where]]:
+def _json_lines(fs: pafs.FileSystem, path: str, shown: str, fields: tuple[str, ...]) -> Raw:
     rest, line = b"", 1
-    with fs.open_input_stream(path, compression="gzip" if path.endswith(".gz") else None) as stream:
+    with fs.open_input_file(path) as file:
+        size, stream = max(1, file.size()), pa.BufferedInputStream(file, _BLOCK)  # few large requests
+        stream = pa.CompressedInputStream(stream, "gzip") if path.endswith(".gz") else stream
         while chunk := stream.read(_BLOCK):
             block, newline, rest = (rest + chunk).rpartition(b"\n")
             if newline:
-                yield _parsed(block, line, shown, fields)
+                yield *_parsed(block, line, shown, fields), file.tell() / size
                 line += block.count(b"\n") + 1
             elif len(rest) > _LONGEST_LINE:
                 raise RequestError(
                     f"{shown}, line {line}: longer than {_LONGEST_LINE:,} bytes; every line must be one record"
                 )
     if rest.strip():
-        yield _parsed(rest, line, shown, fields)
+        yield *_parsed(rest, line, shown, fields), 1.0
 
 
 def _parsed(block: bytes, first_line: int, shown: str, fields: tuple[str, ...]) -> tuple[pa.Table, Where]:
@@ -103,31 +105,33 @@ def _texts(raw: bytes, where: str, fields: tuple[str, ...]) -> dict[str, str | N
     return {name: record.get(name) for name in fields}
 
 
-def _parquet(fs: pafs.FileSystem, path: str, shown: str, fields: tuple[str, ...]) -> Iterator[tuple[pa.Table, Where]]:
+def _parquet(fs: pafs.FileSystem, path: str, shown: str, fields: tuple[str, ...]) -> Raw:
     with fs.open_input_file(path) as stream:
         file = pq.ParquetFile(stream)
         names = [name for name in fields if name in file.schema_arrow.names]
-        yield from _numbered((pa.Table.from_batches([b]) for b in file.iter_batches(_ROWS, columns=names)), shown)
+        first = 0
+        for batch in file.iter_batches(_ROWS, columns=names):
+            where = partial(_row_place, shown, first)
+            first += batch.num_rows
+            yield pa.Table.from_batches([batch]), where, first / file.metadata.num_rows
 
 
-def _arrow(fs: pafs.FileSystem, path: str, shown: str, fields: tuple[str, ...]) -> Iterator[tuple[pa.Table, Where]]:
+def _arrow(fs: pafs.FileSystem, path: str, shown: str, fields: tuple[str, ...]) -> Raw:
     """The file form, or the stream form, in which the `datasets` library saves."""
     with fs.open_input_file(path) as stream:
         try:
             file = pa.ipc.open_file(stream)
-            batches: Iterator[pa.RecordBatch] = (file.get_batch(i) for i in range(file.num_record_batches))
+            count = file.num_record_batches
+            batches = ((file.get_batch(i), (i + 1) / count) for i in range(count))
         except pa.ArrowInvalid:
             stream.seek(0)
-            batches = iter(pa.ipc.open_stream(stream))
-        tables = (pa.Table.from_batches([b]) for b in batches)
-        yield from _numbered((t.select([n for n in fields if n in t.column_names]) for t in tables), shown)
-
-
-def _numbered(tables: Iterator[pa.Table], shown: str) -> Iterator[tuple[pa.Table, Where]]:
-    first = 0
-    for table in tables:
-        yield table, partial(_row_place, shown, first)
-        first += table.num_rows
+            size = stream.size()
+            batches = ((batch, stream.tell() / size) for batch in pa.ipc.open_stream(stream))
+        first = 0
+        for batch, share in batches:
+            table = pa.Table.from_batches([batch]).select([n for n in fields if n in batch.schema.names])
+            yield table, partial(_row_place, shown, first), share
+            first += batch.num_rows
 
 
 def _row_place(shown: str, first: int, row: int) -> str:
@@ -181,16 +185,17 @@ def _refuse_missing(column: pa.ChunkedArray | pa.Array, where: Where, what: str)
         raise RequestError(f"{where(pc.index(pc.is_null(column), True).as_py())}, {what}")
 
 
-def regroup(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of `rows` rows, the last one shorter."""
+def regroup(tables: Iterable[tuple[pa.Table, float]], rows: int) -> Iterator[tuple[pa.Table, float]]:
+    """The same rows in tables of `rows` rows, the last one shorter, each with the share that has been used up with it."""
     held: list[pa.Table] = []
-    waiting = 0
-    for table in tables:
+    waiting, used = 0, 0.0
+    for table, share in tables:
         held.append(table)
         waiting += table.num_rows
         while waiting >= rows:
             whole = pa.concat_tables(held)
-            yield whole.slice(0, rows).combine_chunks()
+            used += (share - used) * rows / waiting
+            yield whole.slice(0, rows).combine_chunks(), used
             held, waiting = [whole.slice(rows)], waiting - rows
     if waiting:
-        yield pa.concat_tables(held).combine_chunks()
+        yield pa.concat_tables(held).combine_chunks(), 1.0

@@ -37,6 +37,8 @@ class Part:
     """Address of the file; "" for a suite."""
     stamp: str
     """Changes when the file does: size and time of change. "" for a suite, which is read every time."""
+    bytes: int
+    """Of the file; 0 for a suite."""
     language: str | None
     """Language of rows that do not say it."""
 
@@ -54,7 +56,7 @@ def list_parts(config: Config) -> list[Part]:
             "hf://datasets/NAME), or `suites`"
         )
     if source == SUITES:
-        return [Part(name, "", "", None) for name in config.evaluate.suites]
+        return [Part(name, "", "", 0, None) for name in config.evaluate.suites]
     try:
         fs, path = _filesystem(source)
         root = fs.get_file_info(path)
@@ -77,7 +79,7 @@ def _part(file: pafs.FileInfo, source: str, below: str, config: EncodeConfig) ->
     name = file.path.removeprefix(below).lstrip("/")
     scheme = source.partition("://")[0] + "://" if "://" in source else ""
     language = config.language or _language_of(PurePosixPath(file.path).parent.name)
-    return Part(name, f"{scheme}{file.path}", f"{file.size} {file.mtime_ns}", language)
+    return Part(name, f"{scheme}{file.path}", f"{file.size} {file.mtime_ns}", file.size, language)
 
 
 def _language_of(folder: str) -> str | None:
@@ -94,8 +96,9 @@ def _filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     return pafs.PyFileSystem(pafs.FSSpecHandler(HfFileSystem())), uri.removeprefix(HUGGING_FACE)
 
 
-def read_part(part: Part, config: Config) -> Iterator[pa.Table]:
-    """Pieces of a part: tables id, language, text of `encode.rows_per_shard` rows, the last one shorter.
+def read_part(part: Part, config: Config) -> Iterator[tuple[pa.Table, float]]:
+    """Pieces of a part: tables id, language, text of `encode.rows_per_shard` rows, the last one shorter; and how much
+    of the part (0 to 1, about) has been read with each.
 
     Raises:
         RequestError: names file, line (or row), field and reason of what cannot be used.
@@ -107,13 +110,13 @@ def read_part(part: Part, config: Config) -> Iterator[pa.Table]:
     return regroup(_suite(part.name, config), c.rows_per_shard)
 
 
-def _suite(name: str, config: Config) -> Iterator[pa.Table]:
+def _suite(name: str, config: Config) -> Iterator[tuple[pa.Table, float]]:
     for suite in load_suites(
         (name,), config.data.suites, config.evaluate.candidate_text, corpus=config.data.suite_passages
     ):
         texts = suite.passages if config.encode.kind == "passage" else suite.queries
         ids = [f"{suite.name}/{id}" for id in texts.ids]  # ids of two suites may be the same
-        yield pa.table({"id": ids, "language": texts.languages, "text": texts.texts})
+        yield pa.table({"id": ids, "language": texts.languages, "text": texts.texts}), 1.0
 
 
 def content_hash(texts: pa.Table, *settings: object) -> str:

@@ -2,9 +2,10 @@
 
     read (tasks) -> [tokenize (actors) ->] encode (actors, one model load each) -> commit (tasks) -> driver
 
-What flows is one row a piece: its name, its content as Arrow bytes, and, at the end, the marker of the committed shard. The
-driver receives markers only, so its memory does not grow with the corpus. Ray repeats what a lost process did; a piece
-that is done twice is written twice with the same bytes. Readers and committers import no torch: their processes start fast.
+What flows is one row a piece: its name, how much work it is, its content as Arrow bytes, and, at the end, the marker of
+the committed shard. The driver receives markers only, so its memory does not grow with the texts. Ray repeats what a lost
+process did; a piece that is done twice is written twice with the same bytes. Readers and committers import no torch: their
+processes start fast.
 """
 
 from __future__ import annotations
@@ -31,25 +32,33 @@ if TYPE_CHECKING:
 NOTE = ""
 """Name of a row that carries a word from a reader to the driver and no piece."""
 _FLOW = pa.schema(
-    [("name", pa.string()), ("kind", pa.string()), ("marker", pa.string()), ("content", pa.large_binary())]
+    [
+        ("name", pa.string()),
+        ("kind", pa.string()),
+        ("work", pa.float64()),
+        ("marker", pa.string()),
+        ("content", pa.large_binary()),
+    ]
 )
 # Different shares of a processor keep Ray from joining steps into one task: they are to overlap.
 _READ, _TOKENIZE, _COMMIT = 0.25, 0.5, 0.2
 
 
-def piece(name: str, kind: str, texts: pa.Table) -> pa.Table:
-    """A row of the stream: texts (id, language, text) that become the shard `name`."""
-    return _row(name, kind, "", _packed(texts))
+def piece(name: str, kind: str, texts: pa.Table, work: float) -> pa.Table:
+    """A row of the stream: texts (id, language, text) that become the shard `name`, and are so much work."""
+    return _row(name, kind, work, "", _packed(texts))
 
 
-def note(**facts: Any) -> pa.Table:
-    """A row that goes through to the driver."""
-    return _row(NOTE, "", json.dumps(facts), b"")
+def note(work: float, **facts: Any) -> pa.Table:
+    """A row that goes through to the driver: so much work is not needed, and what else there is to say."""
+    return _row(NOTE, "", work, json.dumps(facts), b"")
 
 
 def encode_stream(
-    pieces: ray.data.Dataset, model: str, target: str, config: Config, stored: Stored, received: Callable[[Shard], None],
-    noted: Callable[[dict[str, Any]], None] = lambda facts: None,
+    pieces: ray.data.Dataset, model: str, target: str, config: Config, stored: Stored,
+    received: Callable[[Shard, float], None],
+    noted: Callable[[dict[str, Any], float], None] = lambda facts, work: None,
+    *, encoder: type | None = None,
 ) -> None:  # fmt: skip
     """Encode pieces and commit them as shards of `target`.
 
@@ -59,8 +68,9 @@ def encode_stream(
         target: directory of the shards.
         config: how many processes, precision, patience.
         stored: numbers of a kept embedding.
-        received: called with every committed shard, in any order.
-        noted: called with the facts of every note.
+        received: called with every committed shard and its work, in any order.
+        noted: called with the facts and the work of every note.
+        encoder: class of the actors, constructed and called as `Encoder`; None: that one.
     """
     c = config.encode
     sizes = {"size": c.actors} if c.min_actors is None else {"min_size": c.min_actors, "max_size": c.actors}
@@ -70,16 +80,16 @@ def encode_stream(
             _Tokenizer, fn_constructor_args=(model, config), compute=pool, num_cpus=_TOKENIZE, **_ONE_ROW
         )
     encoded = pieces.map_batches(
-        _Encoder, fn_constructor_args=(model, config, stored), compute=ray.data.ActorPoolStrategy(**sizes),
+        encoder or Encoder, fn_constructor_args=(model, config, stored), compute=ray.data.ActorPoolStrategy(**sizes),
         num_cpus=1, num_gpus=1 if c.use_gpu else 0, **_ONE_ROW,
     )  # fmt: skip
     stream = encoded.map_batches(_commit, fn_args=(target, c.patience), num_cpus=_COMMIT, **_ONE_ROW)
     for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        for name, marker in zip(batch["name"].to_pylist(), batch["marker"].to_pylist(), strict=True):
+        for name, work, marker in zip(*(batch[key].to_pylist() for key in ("name", "work", "marker")), strict=True):
             if name == NOTE:
-                noted(json.loads(marker))
+                noted(json.loads(marker), work)
             else:
-                received(Shard(**json.loads(marker)))
+                received(Shard(**json.loads(marker)), work)
 
 
 _ONE_ROW: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
@@ -130,16 +140,16 @@ class _Tokenizer:
         from hybrid_core.encode import Tokens
         from hybrid_core.model import tokenize
 
-        name, kind, texts = _unpacked(row)
+        name, kind, work, texts = unpacked(row)
         if texts is None:
             return row
         found = Tokens.of(tokenize(self.tokenizer, self.settings, texts["text"].to_pylist(), kind))
         ends = np.concatenate([[0], np.cumsum(found.lengths)])
         tokens = pa.LargeListArray.from_arrays(pa.array(ends, pa.int64()), pa.array(found.ids, pa.int32()))
-        return _row(name, kind, "", _packed(texts.drop_columns(["text"]).append_column("tokens", tokens)))
+        return _row(name, kind, work, "", _packed(texts.drop_columns(["text"]).append_column("tokens", tokens)))
 
 
-class _Encoder:
+class Encoder:
     """Loads the model once; makes shards."""
 
     def __init__(self, model: str, config: Config, stored: Stored) -> None:
@@ -156,14 +166,12 @@ class _Encoder:
     def __call__(self, row: pa.Table) -> pa.Table:
         from hybrid_core.encode import encode_tokens
 
-        name, kind, texts = _unpacked(row)
+        name, kind, work, texts = unpacked(row)
         if texts is None:
             return row
         tokens, c = self._tokens(texts, kind), self.config
         vectors = encode_tokens(self.encoder, tokens, tokens_per_batch=c.tokens_per_batch, precision=c.precision)
-        ids, languages = (texts[name].combine_chunks() for name in ("id", "language"))
-        shard, content = make_shard(name, ids, languages, vectors, stored=self.stored, tokens=len(tokens.ids))
-        return _row(name, kind, json.dumps(asdict(shard)), content)
+        return encoded(name, work, texts, vectors, stored=self.stored, tokens=len(tokens.ids))
 
     def _tokens(self, texts: pa.Table, kind: Kind) -> Tokens:
         from hybrid_core.encode import Tokens
@@ -176,11 +184,11 @@ class _Encoder:
 
 def _commit(row: pa.Table, target: str, patience: float) -> pa.Table:
     """Write a shard; while the storage fails, try again."""
-    name, marker = row["name"][0].as_py(), row["marker"][0].as_py()
+    name, marker, work = (row[key][0].as_py() for key in ("name", "marker", "work"))
     if name != NOTE:
         shard, content = Shard(**json.loads(marker)), row["content"][0].as_buffer().to_pybytes()
         persistently(lambda: commit(target, shard, content), patience, f"{target}, shard {name}")
-    return _row(name, "", marker, b"")
+    return _row(name, "", work, marker, b"")
 
 
 def persistently(action: Callable[[], None], patience: float, what: str) -> None:
@@ -202,8 +210,8 @@ def persistently(action: Callable[[], None], patience: float, what: str) -> None
         pause = min(2 * pause, 15.0)
 
 
-def _row(name: str, kind: str, marker: str, content: bytes) -> pa.Table:
-    return pa.table([[name], [kind], [marker], [content]], schema=_FLOW)
+def _row(name: str, kind: str, work: float, marker: str, content: bytes) -> pa.Table:
+    return pa.table([[name], [kind], [work], [marker], [content]], schema=_FLOW)
 
 
 def _packed(table: pa.Table) -> bytes:
@@ -213,8 +221,16 @@ def _packed(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _unpacked(row: pa.Table) -> tuple[str, Kind, pa.Table | None]:
-    name = row["name"][0].as_py()
+def unpacked(row: pa.Table) -> tuple[str, Kind, float, pa.Table | None]:
+    """Name, kind, work and texts of a row; of a note no texts."""
+    name, kind, work = (row[key][0].as_py() for key in ("name", "kind", "work"))
     if name == NOTE:
-        return name, "passage", None
-    return name, row["kind"][0].as_py(), pa.ipc.open_stream(row["content"][0].as_buffer()).read_all()
+        return name, "passage", work, None
+    return name, kind, work, pa.ipc.open_stream(row["content"][0].as_buffer()).read_all()
+
+
+def encoded(name: str, work: float, texts: pa.Table, vectors: np.ndarray, *, stored: Stored, tokens: int) -> pa.Table:
+    """A row with the shard that the texts have become."""
+    ids, languages = (texts[column].combine_chunks() for column in ("id", "language"))
+    shard, content = make_shard(name, ids, languages, vectors, stored=stored, tokens=tokens)
+    return _row(name, "", work, json.dumps(asdict(shard)), content)

@@ -70,7 +70,7 @@ def test_killed_encoder_and_killed_driver_change_nothing(jobs: Jobs, source: Pat
     target = jobs.home / "actor"
     process = jobs.start("encode", *flags(source, target), "--json", str(jobs.home / "actor.json"))
     wait_for(lambda: markers(target) >= 3, "the first shards")
-    encoders = [pid for pid, title in processes_below(process.pid).items() if "_Encoder" in title]
+    encoders = [pid for pid, title in processes_below(process.pid).items() if "Encoder" in title]
     assert len(encoders) == 1
     os.kill(encoders[0], signal.SIGKILL)
     before = markers(target)
@@ -110,7 +110,7 @@ def test_a_lost_node_changes_nothing(
         two = ["--set", "encode.actors=2", "--set", "encode.threads=1"]
         process = jobs.start("encode", *flags(source, target), *two, "--json", str(jobs.home / "node.json"))
         wait_for(lambda: markers(target) >= 3, "the first shards")
-        assert any("_Encoder" in title for title in processes_below(node.pid).values()), "the node has nothing to lose"
+        assert any("Encoder" in title for title in processes_below(node.pid).values()), "the node has nothing to lose"
         end_group(node, signals=(signal.SIGKILL,))
         before = markers(target)
         output, _ = process.communicate(timeout=300)

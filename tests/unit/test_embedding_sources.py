@@ -32,7 +32,7 @@ def a_config(source: Path | str, **encode: object) -> Config:
 
 
 def pieces(config: Config) -> list[pa.Table]:
-    return [table for part in list_parts(config) for table in read_part(part, config)]
+    return [table for part in list_parts(config) for table, _ in read_part(part, config)]
 
 
 def rows_of(tables: list[pa.Table]) -> list[tuple[str, ...]]:
@@ -87,7 +87,7 @@ def test_parts_are_files_in_the_order_of_their_names_with_the_language_of_the_fo
     assert [(p.name, p.language) for p in parts] == [
         ("corpus-v1.0-bn/docs-0.jsonl", "bn"), ("corpus-v1.0-sw/docs-0.jsonl", "sw"), ("notes/docs-0.jsonl", None)
     ]  # fmt: skip
-    assert rows_of(list(read_part(parts[1], a_config(tmp_path)))) == [("1#0", "sw", "t x")]
+    assert rows_of([table for table, _ in read_part(parts[1], a_config(tmp_path))]) == [("1#0", "sw", "t x")]
     with pytest.raises(RequestError, match=r"notes/docs-0.jsonl, line 1, field 'language': missing"):
         list(read_part(parts[2], a_config(tmp_path)))
     assert list_parts(a_config(tmp_path, language="yo"))[2].language == "yo"
@@ -97,11 +97,11 @@ def test_a_changed_file_has_another_stamp_and_changed_texts_another_name(tmp_pat
     write_jsonl(tmp_path)
     config = a_config(tmp_path / "a.jsonl")
     (before,) = list_parts(config)
-    names = [content_hash(t, "settings") for t in read_part(before, config)]
+    names = [content_hash(t, "settings") for t, _ in read_part(before, config)]
     write_jsonl(tmp_path, [r | {"text": r["text"] + "!"} if r["id"] == "d9" else r for r in ROWS])
     (after,) = list_parts(config)
     assert before.stamp != after.stamp and before.name == after.name == "a.jsonl"
-    again = [content_hash(t, "settings") for t in read_part(after, config)]
+    again = [content_hash(t, "settings") for t, _ in read_part(after, config)]
     assert names[:2] == again[:2] and names[2] != again[2]
     assert content_hash(pieces(config)[0], "other settings") not in names
 
@@ -110,7 +110,7 @@ def test_suites_are_a_source() -> None:
     config = build(Config, {"encode": {"source": "suites"}, "evaluate": {"suites": ["sample_law", "sample_finance"]}})
     parts = list_parts(config)
     assert [p.name for p in parts] == ["sample_law", "sample_finance"]
-    found = rows_of(list(read_part(parts[0], config)))
+    found = rows_of([table for table, _ in read_part(parts[0], config)])
     assert len(found) == 192 and found[0][0].startswith("sample_law/")
 
 
@@ -161,6 +161,29 @@ def test_a_source_that_is_missing_empty_or_not_set_is_refused(tmp_path: Path) ->
 def test_regrouping_keeps_rows_and_order(sizes: list[int], rows_: int) -> None:
     numbers = iter(range(100))
     tables = [pa.table({"n": pa.array([next(numbers) for _ in range(size)], pa.int64())}) for size in sizes]
-    found = list(regroup(iter(tables), rows_))
+    ends = [sum(sizes[: i + 1]) / max(1, sum(sizes)) for i in range(len(sizes))]
+    pairs = list(regroup(zip(tables, ends, strict=True), rows_))
+    found = [t for t, _ in pairs]
     assert [n for t in found for n in t["n"].to_pylist()] == list(range(sum(sizes)))
     assert all(t.num_rows == rows_ for t in found[:-1]) and all(0 < t.num_rows <= rows_ for t in found)
+    used = [sum(t.num_rows for t in found[: i + 1]) / sum(sizes) for i in range(len(found))]
+    assert [share for _, share in pairs] == pytest.approx(used)
+
+
+@pytest.mark.parametrize("write", [write_jsonl, write_gzip, write_parquet, write_arrow, write_stream])
+def test_the_share_that_has_been_read_grows_to_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
+) -> None:
+    monkeypatch.setattr(rows, "_BLOCK", 64)
+    monkeypatch.setattr(rows, "_ROWS", 2)
+    write(tmp_path)
+    config = a_config(tmp_path)
+    (part,) = list_parts(config)
+    shares = [share for _, share in read_part(part, config)]
+    assert (
+        shares == sorted(shares)
+        and shares[-1] == 1.0
+        and part.bytes == sum(f.stat().st_size for f in tmp_path.iterdir())
+    )
+    if write is not write_gzip:  # a reader of gzip takes more at once than this file has
+        assert 0 < shares[0] < 0.8
