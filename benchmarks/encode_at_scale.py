@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hybrid_core.config import Config
@@ -59,10 +60,11 @@ def main() -> None:
     parser.add_argument("--folder", required=True, type=Path, help="scratch space: about 80 bytes a row")
     parser.add_argument("--rows", default="1000000,10000000,100000000")
     parser.add_argument("--rows-per-shard", type=int, default=16_384)
+    parser.add_argument("--copies", type=int, default=1, help="of the row's number, which together are its text")
     args = parser.parse_args()
     for rows in map(int, args.rows.split(",")):
         folder = args.folder / str(rows)
-        write_source(folder / "source", rows)
+        write_source(folder / "source", rows, args.copies)
         settings = {"source": str(folder / "source"), "target": str(folder / "target"), "stored": "float16"}
         config = build(Config, {"encode": settings | {"rows_per_shard": args.rows_per_shard}})
         print(f"\n{rows:,} rows in {len(list_parts(config))} files", flush=True)
@@ -70,14 +72,15 @@ def main() -> None:
         shutil.rmtree(folder)
 
 
-def write_source(folder: Path, rows: int) -> None:
+def write_source(folder: Path, rows: int, copies: int) -> None:
     """Parquet files, each of one language."""
     for number, first in enumerate(range(0, rows, ROWS_IN_FILE)):
         ids = pa.array(np.arange(first, min(rows, first + ROWS_IN_FILE))).cast(pa.string())
         language = LANGUAGES[number % len(LANGUAGES)]
         place = folder / f"corpus-{language}"
         place.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.table({"docid": ids, "text": ids}), place / f"docs-{number:05d}.parquet")
+        texts = pc.binary_repeat(ids, copies)
+        pq.write_table(pa.table({"docid": ids, "text": texts}), place / f"docs-{number:05d}.parquet")
 
 
 def simulate(config: Config, rows: int) -> None:

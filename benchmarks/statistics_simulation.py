@@ -21,7 +21,7 @@ import numpy as np
 from hybrid_core.stats.bootstrap import ClusterBootstrap, Estimate, Replicates
 from hybrid_core.stats.families import equivalent, holm
 from hybrid_core.stats.randomisation import paired_difference, sign_flip_p
-from hybrid_core.stats.seeds import replicates_over_seeds, seed_multipliers
+from hybrid_core.stats.seeds import over_seeds, seed_multipliers
 from hybrid_core.stats.sums import Sums
 from hybrid_core.stats.worst import worst, worst_interval
 
@@ -92,10 +92,10 @@ class World:
 
     def level(self, arm: list[Sums], bootstrap: ClusterBootstrap, model: str = "") -> Replicates:
         """Replicates of an arm's level, over its seeds."""
-        each = [Replicates(*bootstrap.replicates(data)) for data in arm]
-        return replicates_over_seeds(
-            each, seed_multipliers(len(arm), samples=self.samples, seed=self.seed, model=model)
-        )
+        values, samples = zip(*(bootstrap.replicates(data) for data in arm), strict=True)
+        multipliers = seed_multipliers(len(arm), samples=self.samples, seed=self.seed, model=model)
+        value, replicates = over_seeds(np.array(values), np.stack(samples), multipliers)
+        return Replicates(float(value), replicates)
 
     def p(self, contrasts: list[tuple[list[Sums], list[Sums]]], models: tuple[str, str] = ("a", "b")) -> np.ndarray:
         """P-values of contrasts whose arms are trained models if they have several runs."""

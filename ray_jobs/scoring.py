@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,10 +87,7 @@ def measure_model(config: Config, model: str, suites: Sequence[Suite], name: str
 
 
 def _write_runs(config: Config, suite: Suite, queries: np.ndarray, passages: np.ndarray, name: str) -> None:
-    """Judgements, and the best passages of the mixed pool and of the query's own language, in TREC form.
-
-    Lists of the own language are as long as the smallest language's pool where that is below `evaluate.run_depth`.
-    """
+    """Judgements, and the best passages of the mixed pool and of the query's own language, in TREC form."""
     folder = join(absolute(config.output), "trec", name)
     write_qrels(suite, join(folder, f"{suite.name}.qrels"))
     ids = np.array(suite.passages.ids)
@@ -101,13 +97,10 @@ def _write_runs(config: Config, suite: Suite, queries: np.ndarray, passages: np.
     pools: list[tuple[str, tuple[np.ndarray, np.ndarray] | None]] = [("multi", None), ("mono", (asked_in, written_in))]
     for setting, languages in pools:
         if setting in suite.settings:
-            smallest = min(Counter(suite.passages.languages).values()) if languages else len(ids)
-            k = min(config.evaluate.run_depth, smallest)
-            found = top_k(queries, passages, k, place=place, languages=languages)
-            asked = np.flatnonzero((found.rows >= 0).all(1))
-            query_ids = [suite.queries.ids[row] for row in asked]
+            depth = min(config.evaluate.run_depth, len(ids))
+            found = top_k(queries, passages, depth, place=place, languages=languages)
             file = join(folder, f"{suite.name}.{setting}.run")
-            write_run(file, query_ids, ids[found.rows[asked]], found.scores[asked], name)
+            write_run(file, suite.queries.ids, ids[found.rows], found.scores, name)
 
 
 def seen_languages(config: Config) -> tuple[str, ...]:

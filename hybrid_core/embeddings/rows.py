@@ -163,7 +163,8 @@ def _text_column(table: pa.Table, name: str, where: Where) -> pa.ChunkedArray:
     """As text without white space around it; empty is null."""
     column = table[name]
     readable = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null, pa.types.is_integer)
-    if not any(is_type(column.type) for is_type in readable):
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not any(is_type(kind) for is_type in readable):
         raise RequestError(f"{where(0)}, field {name!r}: {column.type} is not text")
     trimmed = pc.utf8_trim_whitespace(column.cast(pa.string()))
     return pc.if_else(pc.equal(trimmed, ""), None, trimmed)

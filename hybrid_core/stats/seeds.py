@@ -16,12 +16,9 @@ covers a little more than it says. So does counting the questions' noise of each
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from hybrid_core.permutation import derive_key
-from hybrid_core.stats.bootstrap import Replicates
 
 
 def seed_multipliers(seeds: int, *, samples: int, seed: int, model: str, purpose: str = "bootstrap") -> np.ndarray:
@@ -58,10 +55,3 @@ def over_seeds(values: np.ndarray, samples: np.ndarray, multipliers: np.ndarray)
     mean = values.mean(0)
     noise = np.tensordot(multipliers, values - mean, axes=1)
     return mean, samples.mean(0) + noise
-
-
-def replicates_over_seeds(several: Sequence[Replicates], multipliers: np.ndarray) -> Replicates:
-    """The same for one number of every seed."""
-    values, samples = np.array([r.value for r in several]), np.stack([r.samples for r in several])
-    value, replicates = over_seeds(values, samples, multipliers)
-    return Replicates(float(value), replicates)

@@ -62,7 +62,8 @@ def calm(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
 
 
 def test_killed_encoder_and_killed_driver_change_nothing(jobs: Jobs, source: Path, calm: dict[str, bytes]) -> None:
-    undisturbed = jobs.run("encode", *flags(source, jobs.home / "calm"))
+    growing = ["--set", "encode.min_actors=1", "--set", "encode.actors=2", "--set", "encode.threads=1"]
+    undisturbed = jobs.run("encode", *flags(source, jobs.home / "calm"), *growing)
     assert undisturbed.status == 0, undisturbed.output
     calm.update(files(jobs.home / "calm"))
     assert len(calm) == 2 * (63 + 48 + 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import made_up_pairs
 
@@ -143,17 +146,31 @@ def model_of(stored: list[str]) -> str:
     return f"s3://hybrid/{key.removesuffix('/complete.json')}"
 
 
-def test_encoding_outlasts_a_storage_that_fails_for_a_while(
-    jobs: Jobs, s3: dict[str, str], suite_directory: Path
-) -> None:
-    whole = ["--set", "encode.source=suites", "--set", "encode.rows_per_shard=4", "--set", "encode.patience=120"]
-    calm = jobs.run("encode", *whole, "--set", f"encode.target={jobs.home / 'calm'}")
+def write_texts(folder: Path, s3: dict[str, str]) -> None:
+    """Texts in two forms and languages, in a folder and in the bucket, under `texts`."""
+    for language, name in (("sw", "docs.jsonl.gz"), ("de", "docs.parquet")):
+        file = folder / f"corpus-{language}" / name
+        file.parent.mkdir(parents=True)
+        rows = [{"docid": p.meaning_id, "text": p.passage} for p in made_up_pairs(90, (language,))]
+        if name.endswith(".gz"):
+            file.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+        else:
+            pq.write_table(pa.Table.from_pylist(rows), file)
+        bucket_client(s3).upload_file(str(file), "hybrid", f"texts/{file.parent.name}/{name}")
+
+
+def test_encoding_outlasts_a_storage_that_fails_for_a_while(jobs: Jobs, s3: dict[str, str]) -> None:
+    write_texts(jobs.home / "texts", s3)
+    whole = ["--set", "encode.rows_per_shard=4", "--set", "encode.patience=120"]
+    local = ["--set", f"encode.source={jobs.home / 'texts'}", "--set", f"encode.target={jobs.home / 'calm'}"]
+    calm = jobs.run("encode", *whole, *local)
     assert calm.status == 0, calm.output
     expected = {f.name: f.read_bytes() for f in (jobs.home / "calm" / "shards").iterdir()}
 
     gate = Gate(s3["AWS_ENDPOINT_URL_S3"])
     jobs.env |= s3 | {"AWS_ENDPOINT_URL_S3": gate.address}
-    process = jobs.start("encode", *whole, "--set", "encode.target=s3://hybrid/encoded")
+    buckets = ["--set", "encode.source=s3://hybrid/texts", "--set", "encode.target=s3://hybrid/encoded"]
+    process = jobs.start("encode", *whole, *buckets)
 
     def shards() -> list[str]:
         return [key for key in keys(s3, "hybrid") if key.startswith("encoded/shards/")]

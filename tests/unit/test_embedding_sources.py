@@ -65,7 +65,16 @@ def write_stream(folder: Path) -> None:
         writer.write_table(table, max_chunksize=3)
 
 
-@pytest.mark.parametrize("write", [write_jsonl, write_gzip, write_parquet, write_arrow, write_stream])
+def write_dictionary(folder: Path) -> None:
+    """As the rows of a training corpus are kept: what repeats is a number."""
+    table = pa.Table.from_pylist(ROWS)
+    language = table.schema.get_field_index("language")
+    table = table.set_column(language, "language", table["language"].combine_chunks().dictionary_encode())
+    with pa.ipc.new_file(folder / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+
+
+@pytest.mark.parametrize("write", [write_jsonl, write_gzip, write_parquet, write_arrow, write_stream, write_dictionary])
 def test_every_form_gives_the_same_rows_in_the_same_pieces(tmp_path: Path, write: Callable[[Path], None]) -> None:
     write(tmp_path)
     found = pieces(a_config(tmp_path))
