@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -14,6 +15,9 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from hybrid_core.data.corpus import Corpus, Pair
 from hybrid_core.data.corpus_writer import write_corpus
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # nothing here is a test of time
+hypothesis.settings.load_profile("untimed")
 
 LANGUAGES = ("de", "en", "fr")
 SHARED = Path(os.environ.get("HYBRID_TEST_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -22,7 +22,7 @@ some_pairs = st.dictionaries(
     min_size=1,
     max_size=16,
 ).map(lambda rows: [Pair(m, lang, q, p, "set", f"about {lang}", n, s) for (m, lang), (q, p, n, s) in rows.items()])
-modest = settings(max_examples=25, deadline=None)
+modest = settings(max_examples=25)
 
 
 def written(directory: Path, pairs: list[Pair]) -> Corpus:

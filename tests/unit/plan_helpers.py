@@ -16,7 +16,7 @@ from hybrid_core.data.corpus import Corpus, Pair
 from hybrid_core.data.corpus_writer import write_corpus
 from hybrid_core.plan import BatchPlan, StepPlan
 
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 seeds = st.integers(0, 2**31 - 1)
 steps = st.one_of(st.integers(0, 300), st.integers(10**6, 10**9))
 exponents = st.sampled_from([0.0, 0.3, 1.0])

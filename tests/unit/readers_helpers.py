@@ -21,7 +21,7 @@ from hybrid_core.errors import RequestError
 GOOD = {"meaning_id": "m1", "language": "en", "query": "Where?", "passage": "Here."}
 FIELDS = tuple(GOOD)
 CONTEXT = "The first sentence is about rivers. The second sentence is about hills. The third sentence is about sand."
-modest = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+modest = settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 word = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=15).filter(str.strip)
 Writer = Callable[[Path, list[dict[str, Any]]], tuple[Path, Callable[[int], str]]]
 

@@ -46,7 +46,7 @@ def occurrences(queries: np.ndarray, passages: np.ndarray, k: int = 10) -> np.nd
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10**6))
 def test_nothing_is_fitted_on_queries(method: str, seed: int) -> None:
     queries, passages, languages = planted(seed, offset=1.0, meanings=8)

@@ -14,7 +14,7 @@ from hybrid_core.data.corpus import Corpus, Negative, Pair
 from hybrid_core.data.corpus_writer import write_corpus
 from hybrid_core.plan import BatchPlan, StepPlan
 
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 BATCH, MEANINGS = 12, 20
 configs = st.builds(
     PlanConfig,

@@ -155,7 +155,7 @@ def by_plain_sort(suite: Suite) -> dict[int, list[int]]:
     }
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6))
 def test_ranks_are_the_places_in_a_plain_sort_by_score_and_id(seed: int) -> None:
     suite = random_suite(seed)

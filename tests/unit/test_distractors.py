@@ -48,7 +48,7 @@ def test_distractors_follow_the_suites_own_passages_and_are_relevant_to_nothing(
     assert Counter(larger.passages.languages[8:]) == {"de": 5, "en": 5}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 5), st.randoms())
 def test_pools_are_nested_and_do_not_depend_on_the_order_of_the_source(
     a: int, b: int, seed: int, random: Random

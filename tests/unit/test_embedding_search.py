@@ -60,7 +60,7 @@ def brute_force(rows: tuple[list[str], list[str], np.ndarray], asked: Asked) -> 
     return lists
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     data=st.data(), seed=st.integers(0, 2**32 - 1), vectors=st.sampled_from([tied_vectors, smooth_vectors]),
     stored=st.sampled_from(["float32", "float16", "int8"]), k=st.integers(1, 70), groups=st.integers(1, 9),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hybrid_core.loss import distillation, info_nce
 
-quick = settings(deadline=None, max_examples=80)
+quick = settings(max_examples=80)
 NAN = float("nan")
 
 

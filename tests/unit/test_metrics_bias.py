@@ -11,7 +11,7 @@ from made_up_suites import a_suite, ordered_pool, smooth_vectors
 from hybrid_core.evaluate import BIAS_METRICS, evaluate
 from hybrid_core.metrics import bias
 
-quick = settings(deadline=None, max_examples=30)
+quick = settings(max_examples=30)
 
 
 def test_language_bias_equals_brute_force() -> None:

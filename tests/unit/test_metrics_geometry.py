@@ -14,7 +14,7 @@ from hybrid_core.data.suites import SETTINGS, Suite, Texts
 from hybrid_core.metrics import geometry as g
 from hybrid_core.metrics.meanings import meaning_groups
 
-quick = settings(deadline=None, max_examples=30)
+quick = settings(max_examples=30)
 random_seeds = st.integers(0, 2**32 - 1)
 LANGUAGES = ("de", "en", "fr")
 

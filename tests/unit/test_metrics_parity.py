@@ -25,7 +25,7 @@ from hybrid_core.evaluate import METRICS, Evaluation, evaluate
 from hybrid_core.metrics import ranking
 from hybrid_core.search import rank_relevant
 
-quick = settings(deadline=None, max_examples=30)
+quick = settings(max_examples=30)
 random_seeds = st.integers(0, 2**32 - 1)
 MEASURES = {
     "mAP": ir_measures.AP,

@@ -10,7 +10,7 @@ from scipy.stats import chi2, kruskal
 
 from hybrid_core.metrics import bias
 
-quick = settings(deadline=None, max_examples=30)
+quick = settings(max_examples=30)
 random_seeds = st.integers(0, 2**32 - 1)
 
 

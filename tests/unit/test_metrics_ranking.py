@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hybrid_core.metrics import ranking
 
-quick = settings(deadline=None, max_examples=30)
+quick = settings(max_examples=30)
 rank_lists = st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=8, unique=True), min_size=1, max_size=8)
 
 

@@ -19,7 +19,7 @@ from hybrid_core.config import TrainConfig
 from hybrid_core.errors import RequestError
 from hybrid_core.objective import Objective
 
-quick = settings(deadline=None, max_examples=50)
+quick = settings(max_examples=50)
 DIMENSION = 16
 LOSSES = ("info_nce", "distillation", "info_nce_and_distillation")
 

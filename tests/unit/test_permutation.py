@@ -17,7 +17,7 @@ from hybrid_core.permutation import (
     scheduled,
 )
 
-quick = settings(deadline=None, max_examples=60)
+quick = settings(max_examples=60)
 keys = st.integers(0, 2**63 - 1)
 probabilities = st.one_of(st.floats(0.0, 1.0), st.sampled_from([0.0, 0.25, 0.3, 1 / 3, 0.5, 1.0]))
 schedules = st.lists(

@@ -73,7 +73,7 @@ def test_only_the_texts_of_the_queries_change(name: str) -> None:
     assert variant.queries.sentences == variant.queries.texts != suite.queries.texts == list(QUESTIONS.values())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(TEXTS | REAL, min_size=1, max_size=4),
     st.sampled_from(sorted(PERTURBATIONS)),
@@ -194,7 +194,6 @@ def test_keys_touch_each_other_mutually_and_no_letter_is_on_two_keys(board: tupl
     assert all(a in neighbours(b, board) for a in letters for b in neighbours(a, board))
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(sorted(QUESTIONS)),
     st.integers(0, 10**6),

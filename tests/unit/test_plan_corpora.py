@@ -177,7 +177,7 @@ def test_a_schedule_counts_steps_and_not_draws(corpora: dict[str, Corpus]) -> No
         )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(size=st.integers(1, 300), ranks=st.integers(1, 80))
 def test_slices_of_any_number_of_ranks_cover_the_batch_and_differ_by_one_at_most(size: int, ranks: int) -> None:
     planned = StepPlan(0, "mono", np.arange(size), np.arange(size))

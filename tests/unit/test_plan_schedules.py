@@ -61,7 +61,7 @@ def through(points: list[tuple[int, float]], step: int) -> Fraction:
     return Fraction(str(points[0][1]))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(start=shares, end=shares, length=st.integers(2, 120), block=st.sampled_from([1, 7, 20]))
 def test_a_linear_schedule_counts_the_area_under_its_line(
     corpora: dict[str, Corpus], start: float, end: float, length: int, block: int
@@ -73,7 +73,7 @@ def test_a_linear_schedule_counts_the_area_under_its_line(
     assert mono_counts(plan, 140)[::block] == wanted[::block]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     points=st.lists(st.tuples(st.integers(0, 120), shares), min_size=1, max_size=5, unique_by=lambda p: p[0]).map(sorted),
     block=st.sampled_from([1, 7, 20]),

@@ -155,7 +155,7 @@ def test_letters_marks_and_word_limits_matter(one: str, other: str) -> None:
     assert normalised(one) != normalised(other)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text(max_size=30))
 def test_normalised_text_is_stable(text: str) -> None:
     assert normalised(normalised(text)) == normalised(text)
@@ -219,7 +219,7 @@ rows = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(pairs=rows, asked=st.lists(st.tuples(st.just("en"), st.sampled_from("xyab"), st.sampled_from(["WHY", "no"]))))
 def test_every_row_read_is_kept_dropped_or_leaked(pairs: list[Pair], asked: list[tuple[str, str, str]]) -> None:
     exam = suite(queries=asked, passages=[("fr", "x", LONG)])

@@ -19,7 +19,7 @@ from hybrid_core.data.suites import Suite, Texts
 from hybrid_core.scores import exact_form, exact_pairs, float32_error, low_precision_error
 from hybrid_core.search import TopK, count_ahead, merge_top_k, rank_relevant, top_k
 
-quick = settings(deadline=None, max_examples=40)
+quick = settings(max_examples=40)
 random_seeds = st.integers(0, 2**32 - 1)
 
 

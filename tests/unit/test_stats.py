@@ -154,7 +154,7 @@ def test_the_difference_of_identical_arms_is_exactly_zero() -> None:
 
 
 @given(value=st.floats(-10, 10), questions=st.integers(1, 20))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_a_constant_metric_has_an_interval_without_width(value: float, questions: int) -> None:
     data = mono_sums(dict.fromkeys(LANGUAGES, [value] * questions))
     estimate = a_bootstrap(data, samples=100).estimate(data)

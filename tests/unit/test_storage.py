@@ -16,7 +16,7 @@ from hybrid_core import storage
 from hybrid_core.errors import RequestError
 from hybrid_core.storage import MARKER, check_writable, mark_complete, upload_directory, verify_complete
 
-modest = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+modest = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
