@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from hybrid_core.config import Config, config_hash
@@ -83,8 +84,12 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     bases = {name: prepare_base(s, whole, with_corpus=True) for name, s in settings.items()}
     connect_for(config)
     try:
-        with _tracking.recording(config, f"tune {chosen.name}", kind="sweep") as parent:
-            trials = _train_trials(config, chosen, settings, bases, suites, parent)
+        with _tracking.recording(config, f"tune {chosen.name}", kind="sweep") as parent, ExitStack() as runs:
+            tracked_runs = {
+                name: runs.enter_context(_tracking.recording(s, name, kind="trial", parent=parent))
+                for name, s in settings.items()
+            }
+            trials = _train_trials(config, chosen, settings, bases, suites, tracked_runs)
             measurements = {}
             for name, (trial, model, tracked) in trials.items():
                 print(f"{name}: encoding and scoring")
@@ -92,7 +97,6 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
                 for evaluation in found.evaluations.values():
                     tracked.log_metrics(config.train.steps, setting_means(evaluation))
                 _tracking.log_scores(tracked, scored_suites(found))
-                tracked.finish()
                 measurements[name] = found
             arms = _without_seeds(chosen, measurements)
             comparison = compare_measured(
@@ -124,7 +128,7 @@ def _train_trials(
     settings: Mapping[str, Config],
     bases: Mapping[str, str],
     suites: Sequence[Suite],
-    parent: _tracking.Run,
+    tracked_runs: Mapping[str, _tracking.Run],
 ) -> Trials:
     """Run the sweep; name -> (config, model URI, MLflow run).
 
@@ -133,9 +137,7 @@ def _train_trials(
     """
     from ray_jobs._ray.sweeping import Sweep, sweep
 
-    trials = {
-        name: (s, bases[name], _tracking.open_run(s, name, kind="trial", parent=parent)) for name, s in settings.items()
-    }
+    trials = {name: (s, bases[name], tracked_runs[name]) for name, s in settings.items()}
     request = Sweep(
         name=f"{chosen.name}-{config_hash(config)}",
         storage_path=join(absolute(config.output), "tune"),
