@@ -126,7 +126,7 @@ def encode_missing(
     c = task.config.encode
     connect(c.actors + c.tokenizers + 1, c.actors * c.use_gpu)
     try:
-        stream = from_parts(len(waiting), reader(task, waiting, frozenset(present)))
+        stream = from_parts(len(waiting), c.actors, reader(task, waiting, frozenset(present)))
         encode_stream(stream, task.model, task.target, task.config, c.stored, progress.add, noted, encoder=encoder)
     finally:
         disconnect()

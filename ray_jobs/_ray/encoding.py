@@ -40,8 +40,11 @@ _FLOW = pa.schema(
         ("content", pa.large_binary()),
     ]
 )
-# Different shares of a processor keep Ray from joining steps into one task: they are to overlap.
-_READ, _TOKENIZE, _COMMIT = 0.25, 0.5, 0.2
+_TOKENIZE = 0.5
+"""Share of a processor. Reading and committing ask for none: encoders may take all that a lost node has left, and
+pieces that were lost with it must be read again. Instead their number is limited."""
+_READERS, _COMMITTERS = 2, 2
+"""At most so many for each encoder at a time."""
 
 
 def piece(name: str, kind: str, texts: pa.Table, work: float) -> pa.Table:
@@ -83,7 +86,9 @@ def encode_stream(
         encoder or Encoder, fn_constructor_args=(model, config, stored), compute=ray.data.ActorPoolStrategy(**sizes),
         num_cpus=1, num_gpus=1 if c.use_gpu else 0, **_ONE_ROW,
     )  # fmt: skip
-    stream = encoded.map_batches(_commit, fn_args=(target, c.patience), num_cpus=_COMMIT, **_ONE_ROW)
+    stream = encoded.map_batches(
+        _commit, fn_args=(target, c.patience), num_cpus=0, concurrency=_COMMITTERS * c.actors, **_ONE_ROW
+    )
     for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for name, work, marker in zip(*(batch[key].to_pylist() for key in ("name", "work", "marker")), strict=True):
             if name == NOTE:
@@ -101,11 +106,12 @@ def from_tables(tables: Sequence[pa.Table]) -> ray.data.Dataset:
     return ray.data.from_arrow(list(tables))
 
 
-def from_parts(count: int, read: Callable[[int], Iterator[pa.Table]]) -> ray.data.Dataset:
+def from_parts(count: int, actors: int, read: Callable[[int], Iterator[pa.Table]]) -> ray.data.Dataset:
     """A stream of what `read(number)` yields for each part, read where there is room.
 
     Args:
         count: number of parts.
+        actors: encoders that are to be kept busy.
         read: yields rows made by `piece` and `note`; runs in other processes.
     """
     prepare_context()
@@ -115,7 +121,7 @@ def from_parts(count: int, read: Callable[[int], Iterator[pa.Table]]) -> ray.dat
             yield from read(number)
 
     parts = ray.data.from_items([{"part": number} for number in range(count)], override_num_blocks=count)
-    return parts.map_batches(pieces, num_cpus=_READ, **_ONE_ROW)
+    return parts.map_batches(pieces, num_cpus=0, concurrency=_READERS * actors, **_ONE_ROW)
 
 
 def prepare_context() -> None:
