@@ -89,7 +89,7 @@ def simulate(config: Config, rows: int) -> None:
     memory = Memory()
 
     def passed(shards: int, rates: dict[str, float]) -> None:
-        memory.note(rates["encode/rows"] / rows)
+        memory.note(rates["encode/rows_so_far"] / rows)
 
     started = time.monotonic()
     ledger = encode_missing(task, passed, encoder=MadeUpEncoder)

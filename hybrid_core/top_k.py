@@ -34,7 +34,8 @@ def top_k(
     """The k passages with the largest inner products, exactly; equal scores in the order of ids.
 
     Beside vectors and result, memory is about 10 bytes for each score of a block and for each component of its
-    passages (about 100 MB as set); three times that where some queries need exact products.
+    passages (about 100 MB as set), three times that where some queries need exact products; and at most 32 bytes for
+    each candidate, of which there are 2 k + 32 a query.
 
     Args:
         queries: vectors [q, d], float32.

@@ -9,6 +9,7 @@ from hybrid_core import storage
 from hybrid_core.embeddings.shards import Shard
 from hybrid_core.errors import RequestError
 from ray_jobs._parts import EncodeTask
+from ray_jobs._patience import persistently
 
 
 class Ledger:
@@ -27,7 +28,8 @@ class Ledger:
         if "error" in facts:
             raise RequestError(facts["error"])
         if "part" in facts:
-            storage.write_json(self.task.record_of(facts["part"]), facts)
+            place = self.task.record_of(facts["part"])
+            persistently(lambda: storage.write_json(place, facts), self.task.config.encode.patience, place)
             self.record(facts)
 
     def check(self, found: dict[str, Shard]) -> list[Shard]:

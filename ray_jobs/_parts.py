@@ -16,7 +16,7 @@ import pyarrow as pa
 from hybrid_core import storage
 from hybrid_core.config import Config
 from hybrid_core.embeddings.shards import Shard
-from hybrid_core.embeddings.sources import Part, content_hash, read_part
+from hybrid_core.embeddings.sources import HUGGING_FACE, Part, check_unchanged, content_hash, read_part
 from hybrid_core.errors import RequestError
 from hybrid_core.settings import digest
 from hybrid_core.storage import is_remote, join
@@ -45,9 +45,10 @@ def reader(task: EncodeTask, parts: Sequence[Part], present: frozenset[str]) -> 
         part = parts[number]
         languages: Counter[str] = Counter()
         names: list[str] = []
-        rows, skipped = 0, 0.0
+        rows, skipped, left = 0, 0.0, work_of(part)
         try:
-            for texts, work in _patiently(task, part):
+            for texts, work in patiently(task, part):
+                left -= work
                 name = f"{digest(part.name)[:8]}-{rows:012d}-{content_hash(texts, task.identity)}"
                 names.append(name)
                 languages.update(texts["language"].to_pylist())
@@ -63,7 +64,7 @@ def reader(task: EncodeTask, parts: Sequence[Part], present: frozenset[str]) -> 
             yield note(0.0, error=str(error))
             return
         facts = {"part": part.name, "stamp": part.stamp, "identity": task.identity}
-        yield note(skipped, **facts, languages=dict(sorted(languages.items())), shards=names)
+        yield note(skipped + left, **facts, languages=dict(sorted(languages.items())), shards=names)
 
     return read
 
@@ -73,8 +74,12 @@ def work_of(part: Part) -> float:
     return float(part.bytes or 1)
 
 
-def _patiently(task: EncodeTask, part: Part) -> Iterator[tuple[pa.Table, float]]:
-    """Pieces of a part, and their work; while object storage fails, reading begins again behind the last piece."""
+def patiently(task: EncodeTask, part: Part) -> Iterator[tuple[pa.Table, float]]:
+    """Pieces of a part, and their work; while remote storage fails, reading begins again behind the last piece.
+
+    Raises:
+        RequestError: names file and reason: it cannot be read, or has changed while it was.
+    """
     done, passed, failing = 0, 0.0, 0.0
     while True:
         try:
@@ -82,11 +87,13 @@ def _patiently(task: EncodeTask, part: Part) -> Iterator[tuple[pa.Table, float]]
                 if number >= done:
                     yield texts, (share - passed) * work_of(part)
                     done, passed, failing = number + 1, share, 0.0
+            check_unchanged(part)
             return
         except OSError as error:
             now = time.monotonic()
             failing = failing or now
-            if not is_remote(part.place) or now - failing > task.config.encode.patience:
+            remote = part.place.startswith(HUGGING_FACE) or is_remote(part.place)
+            if not remote or now - failing > task.config.encode.patience:
                 raise RequestError(f"{part.place} cannot be read: {error}") from error
             time.sleep(2.0)
 

@@ -30,10 +30,13 @@ class Progress:
         """A shard has been committed, which was so much work."""
         self.rows, self.tokens, self.shards = self.rows + shard.rows, self.tokens + shard.tokens, self.shards + 1
         self.done += work
-        now = time.monotonic()
-        if now - self.printed >= _SECONDS or (self.work and self.done >= self.work):
-            self.printed = now
-            self._report(max(1e-9, now - self.started))
+        if time.monotonic() - self.printed >= _SECONDS:
+            self._report()
+
+    def finish(self) -> None:
+        """All is done."""
+        self.work = self.done
+        self._report()
 
     def skip(self, work: float) -> None:
         """So much work is not needed: it was done before."""
@@ -45,7 +48,9 @@ class Progress:
             return None
         return seconds * max(0.0, self.work / self.done - 1)
 
-    def _report(self, seconds: float) -> None:
+    def _report(self) -> None:
+        self.printed = time.monotonic()
+        seconds = max(1e-9, self.printed - self.started)
         rates = {"encode/rows_per_second": self.rows / seconds, "encode/tokens_per_second": self.tokens / seconds}
         left = self.left(seconds)
         words = [f"encoded {self.rows:,}{self.total} texts"]
@@ -55,7 +60,7 @@ class Progress:
         words += [] if left is None else [f"about {_span(left)} left"]
         print(f"  {', '.join(words)}")
         known = {} if left is None else {"encode/seconds_left": left}
-        self.log(self.shards, rates | known | {"encode/rows": float(self.rows)})
+        self.log(self.shards, rates | known | {"encode/rows_so_far": float(self.rows)})
 
 
 def _span(seconds: float) -> str:

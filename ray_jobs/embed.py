@@ -5,6 +5,7 @@ texts -> keys -> those the store lacks -> Ray Data -> store -> vectors
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,9 @@ import pyarrow as pa
 
 from hybrid_core import storage
 from hybrid_core.config import Config
+from hybrid_core.embeddings.shards import Shard
 from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
+from hybrid_core.errors import RequestError
 from hybrid_core.model import Kind, encoder_settings, exported_model
 from hybrid_core.settings import digest
 from hybrid_core.storage import absolute, join
@@ -50,8 +53,10 @@ def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config:
                 print(
                     f"  removed embeddings of model {removed} from {store}: over {config.encode.store_gigabytes:g} GB"
                 )
-            return found.vectors(keys)
-        _compute(missing, texts, kinds, model, join(store, name), config)
+            with contextlib.suppress(RequestError):
+                return found.vectors(keys)
+            continue
+        _compute(missing, texts, kinds, model, store, name, config)
     raise RuntimeError(
         f"{store}/{name}: {len(missing):,} embeddings are missing after they were computed; is it being deleted?"
     )
@@ -63,13 +68,25 @@ def weights_of(model: str) -> str:
 
 
 def _compute(
-    missing: dict[str, int], texts: Sequence[str], kinds: Sequence[Kind], model: str, target: str, config: Config
+    missing: dict[str, int],
+    texts: Sequence[str],
+    kinds: Sequence[Kind],
+    model: str,
+    store: str,
+    name: str,
+    config: Config,
 ) -> None:
     from ray_jobs._ray.encoding import encode_stream, from_tables, piece
 
     pieces = [piece(*p) for p in _pieces(missing, texts, kinds, config)]
     progress = Progress(sum(len(texts[row]) for row in missing.values()), total=f" of {len(missing):,}")
-    encode_stream(from_tables(pieces), model, target, config, "float32", progress.add)
+
+    def received(shard: Shard, work: float) -> None:
+        progress.add(shard, work)
+        mark_used(store, name)  # so that no other run evicts it meanwhile
+
+    encode_stream(from_tables(pieces), model, join(store, name), config, "float32", received)
+    progress.finish()
 
 
 def _pieces(

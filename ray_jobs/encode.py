@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +21,7 @@ from hybrid_core.storage import absolute, join
 from ray_jobs import _tracking
 from ray_jobs._ledger import Ledger
 from ray_jobs._parts import EncodeTask, finished, reader, work_of
+from ray_jobs._patience import persistently
 from ray_jobs._progress import Progress
 from ray_jobs._ray.cluster import connect, disconnect
 from ray_jobs.cli import Job, Outcome, main
@@ -28,6 +30,7 @@ from ray_jobs.scoring import suites_of
 from ray_jobs.steps import check_output, prepare_base
 
 _REQUEST = "request.json"
+_READERS = 16  # records read at once: object storage answers slowly, one by one
 
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:
@@ -45,15 +48,22 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     task = EncodeTask(config, target, model, _identity(request), tuple(parts))
     with _tracking.recording(config, f"encode {config.encode.source}", kind="encode", trains=False) as tracked:
         ledger = encode_missing(task, tracked.log_metrics)
-        shards = ledger.check(committed(target))
         dimension = storage.read_json(join(model, "config.json"))["hidden_size"]
-        seal(target, shards, dimension=dimension, stored=config.encode.stored, facts=request)
-        discard(target, {s.name for s in shards})
+        shards = persistently(lambda: _finish(ledger, dimension, request), config.encode.patience, target)
         metrics = _totals(shards)
         tracked.log_metrics(0, metrics)
     print(_table(shards, config.encode.stored))
     print(f"embeddings: {target}")
     return Outcome({"embeddings": target}, metrics, tracked.id)
+
+
+def _finish(ledger: Ledger, dimension: int, request: dict[str, Any]) -> list[Shard]:
+    """Check the books, declare the directory complete, remove what does not belong to it."""
+    target = ledger.task.target
+    shards = ledger.check(committed(target))
+    seal(target, shards, dimension=dimension, stored=request["stored"], facts=request)
+    discard(target, {s.name for s in shards})
+    return shards
 
 
 def target_of(config: Config) -> str:
@@ -69,6 +79,7 @@ def _request(config: Config, model: str) -> dict[str, Any]:
         "model": {"name": config.model.name, "uri": model, "fingerprint": weights_of(model)},
         "settings": settings, "kind": c.kind, "precision": c.precision, "stored": c.stored, "source": c.source,
         "tokens_per_batch": c.tokens_per_batch, "rows_per_shard": c.rows_per_shard,
+        "id_field": c.id_field, "text_fields": list(c.text_fields), "language": c.language,
     }  # fmt: skip
 
 
@@ -107,12 +118,13 @@ def encode_missing(
     present = committed(task.target)
     ledger = Ledger(task)
     waiting = []
-    for part in task.parts:
-        facts = finished(task, part, present)
-        if facts is None:
-            waiting.append(part)
-        else:
-            ledger.record(facts)
+    with ThreadPoolExecutor(_READERS) as pool:
+        records = pool.map(lambda part: finished(task, part, present), task.parts)
+        for part, facts in zip(task.parts, records, strict=True):
+            if facts is None:
+                waiting.append(part)
+            else:
+                ledger.record(facts)
     rows = sum(s.rows for s in present.values())
     print(f"{len(task.parts)} parts, {len(waiting)} to read; {len(present):,} shards with {rows:,} rows are there")
     if not waiting:
@@ -128,6 +140,7 @@ def encode_missing(
     try:
         stream = from_parts(len(waiting), c.actors, reader(task, waiting, frozenset(present)))
         encode_stream(stream, task.model, task.target, task.config, c.stored, progress.add, noted, encoder=encoder)
+        progress.finish()
     finally:
         disconnect()
     return ledger

@@ -44,13 +44,14 @@ def read_file(
 
     Raises:
         RequestError: names file, line or row, field and reason.
+        OSError: the storage does not give it, or gzip is cut short.
     """
     fields = _fields(config)
     read = _json_lines if path.endswith((".jsonl", ".jsonl.gz")) else _parquet if path.endswith(".parquet") else _arrow
     try:
         for table, where, share in read(fs, path, shown, fields):
             yield _checked(table, where, config, language), share
-    except (OSError, pa.ArrowException, EOFError) as error:
+    except (pa.ArrowException, EOFError) as error:
         raise RequestError(f"{shown} cannot be read: {str(error)[:300]}") from error
 
 

@@ -151,7 +151,7 @@ def discard(uri: str, kept: set[str]) -> None:
     fs, path = storage.filesystem(join(uri, "shards"))
     for file in fs.get_file_info(pafs.FileSelector(path, allow_not_found=True)):
         name, _, suffix = file.base_name.rpartition(".")
-        if suffix in ("arrow", "json", "part") and name.partition(".")[0] not in kept:
+        if suffix == "part" or (suffix in ("arrow", "json") and name not in kept):
             fs.delete_file(file.path)
 
 

@@ -18,7 +18,7 @@ import pyarrow.fs as pafs
 from hybrid_core import storage
 from hybrid_core.config import Config, EncodeConfig
 from hybrid_core.data.languages import ISO_639_1
-from hybrid_core.data.suites import load_suites
+from hybrid_core.data.suites import Suite, load_suites
 from hybrid_core.embeddings.rows import SUFFIXES, read_file, regroup
 from hybrid_core.errors import RequestError
 from hybrid_core.settings import digest
@@ -56,6 +56,7 @@ def list_parts(config: Config) -> list[Part]:
             "hf://datasets/NAME), or `suites`"
         )
     if source == SUITES:
+        _suites(config, config.evaluate.suites)  # refuses a suite that is named twice, also as one of several
         return [Part(name, "", "", 0, None) for name in config.evaluate.suites]
     try:
         fs, path = _filesystem(source)
@@ -79,7 +80,23 @@ def _part(file: pafs.FileInfo, source: str, below: str, config: EncodeConfig) ->
     name = file.path.removeprefix(below).lstrip("/")
     scheme = source.partition("://")[0] + "://" if "://" in source else ""
     language = config.language or _language_of(PurePosixPath(file.path).parent.name)
-    return Part(name, f"{scheme}{file.path}", f"{file.size} {file.mtime_ns}", file.size, language)
+    return Part(name, f"{scheme}{file.path}", _stamp(file), file.size or 0, language)
+
+
+def _stamp(file: pafs.FileInfo) -> str:
+    return f"{file.size} {file.mtime_ns}"
+
+
+def check_unchanged(part: Part) -> None:
+    """Refuse a file that is not the one that was listed.
+
+    Raises:
+        RequestError: names the file.
+    """
+    if part.place:
+        fs, path = _filesystem(part.place)
+        if _stamp(fs.get_file_info(path)) != part.stamp:
+            raise RequestError(f"{part.place} has changed while it was read; run again")
 
 
 def _language_of(folder: str) -> str | None:
@@ -102,6 +119,7 @@ def read_part(part: Part, config: Config) -> Iterator[tuple[pa.Table, float]]:
 
     Raises:
         RequestError: names file, line (or row), field and reason of what cannot be used.
+        OSError: the storage does not give it.
     """
     c = config.encode
     if part.place:
@@ -111,12 +129,16 @@ def read_part(part: Part, config: Config) -> Iterator[tuple[pa.Table, float]]:
 
 
 def _suite(name: str, config: Config) -> Iterator[tuple[pa.Table, float]]:
-    for suite in load_suites(
-        (name,), config.data.suites, config.evaluate.candidate_text, corpus=config.data.suite_passages
-    ):
+    suites = _suites(config, (name,))
+    for number, suite in enumerate(suites):
         texts = suite.passages if config.encode.kind == "passage" else suite.queries
         ids = [f"{suite.name}/{id}" for id in texts.ids]  # ids of two suites may be the same
-        yield pa.table({"id": ids, "language": texts.languages, "text": texts.texts}), 1.0
+        yield pa.table({"id": ids, "language": texts.languages, "text": texts.texts}), (number + 1) / len(suites)
+
+
+def _suites(config: Config, names: tuple[str, ...]) -> list[Suite]:
+    c = config.evaluate
+    return load_suites(names, config.data.suites, c.candidate_text, corpus=config.data.suite_passages)
 
 
 def content_hash(texts: pa.Table, *settings: object) -> str:

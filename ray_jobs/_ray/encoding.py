@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ import ray.data
 from hybrid_core.config import Config
 from hybrid_core.embeddings.numbers import Stored
 from hybrid_core.embeddings.shards import Shard, commit, make_shard
+from ray_jobs._patience import persistently
 
 if TYPE_CHECKING:
     from hybrid_core.encode import Tokens
@@ -195,25 +195,6 @@ def _commit(row: pa.Table, target: str, patience: float) -> pa.Table:
         shard, content = Shard(**json.loads(marker)), row["content"][0].as_buffer().to_pybytes()
         persistently(lambda: commit(target, shard, content), patience, f"{target}, shard {name}")
     return _row(name, "", work, marker, b"")
-
-
-def persistently(action: Callable[[], None], patience: float, what: str) -> None:
-    """Try until it succeeds or `patience` seconds have passed.
-
-    Raises:
-        OSError: what the storage said last.
-    """
-    started, pause = time.monotonic(), 0.5
-    while True:
-        try:
-            return action()
-        except OSError as error:
-            if time.monotonic() - started + pause > patience:
-                raise OSError(
-                    f"{what}: the storage has failed for {patience:g} s (encode.patience): {error}"
-                ) from error
-        time.sleep(pause)
-        pause = min(2 * pause, 15.0)
 
 
 def _row(name: str, kind: str, work: float, marker: str, content: bytes) -> pa.Table:

@@ -97,8 +97,11 @@ def test_killed_encoder_and_killed_driver_change_nothing(jobs: Jobs, source: Pat
 
     again = jobs.run("encode", *flags(source, target))
     assert again.status == 0 and "3 parts, 0 to read; 114 shards" in again.output
-    other = jobs.run("encode", *flags(source, target), "--set", "encode.stored=int8")
-    assert other.status == 2 and "holds embeddings of another request (stored: 'float32', not 'int8')" in other.output
+    other = jobs.run(
+        "encode", *flags(source, target), "--set", "encode.stored=int8", "--set", "encode.text_fields=text"
+    )
+    assert other.status == 2 and "holds embeddings of another request (stored: 'float32', not 'int8'; " in other.output
+    assert "text_fields: ['title', 'text'], not ['text']" in other.output
 
 
 def test_a_lost_node_changes_nothing(
@@ -114,7 +117,7 @@ def test_a_lost_node_changes_nothing(
         two = ["--set", "encode.actors=2", "--set", "encode.threads=1"]
         process = jobs.start("encode", *flags(source, target), *two, "--json", str(jobs.home / "node.json"))
         wait_for(lambda: markers(target) >= 3, "the first shards")
-        assert any("Encoder" in title for title in processes_below(node.pid).values()), "the node has nothing to lose"
+        wait_for(lambda: any("Encoder" in t for t in processes_below(node.pid).values()), "an encoder to lose")
         end_group(node, signals=(signal.SIGKILL,))
         before = markers(target)
         output, _ = process.communicate(timeout=300)

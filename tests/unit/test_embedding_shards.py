@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from hybrid_core.embeddings.numbers import Stored, from_columns, loss, to_columns
-from hybrid_core.embeddings.shards import committed, file_of, open_embeddings, read_shard, seal, write_shard
+from hybrid_core.embeddings.shards import committed, discard, file_of, open_embeddings, read_shard, seal, write_shard
 from hybrid_core.errors import RequestError
 
 FORMS: tuple[Stored, ...] = ("float32", "float16", "int8")
@@ -84,6 +84,16 @@ def test_a_damaged_shard_is_refused_and_named(tmp_path: Path) -> None:
     file.unlink()
     with pytest.raises(RequestError, match="cannot be read"):
         read_shard(uri, shard)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    uri = str(tmp_path / "e")
+    for name in ("s", "old"):
+        write_shard(uri, name, ["a"], ["de"], unit_vectors(1), stored="float32", tokens=1)
+    for left in ("s.arrow.12345678.part", "gone.arrow.12345678.part", "gone.arrow"):
+        (tmp_path / "e" / "shards" / left).write_bytes(b"half")
+    discard(uri, {"s"})
+    assert sorted(f.name for f in (tmp_path / "e" / "shards").iterdir()) == ["s.arrow", "s.json"]
 
 
 def test_an_unfinished_directory_is_not_opened(tmp_path: Path) -> None:

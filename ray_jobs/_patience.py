@@ -1,0 +1,33 @@
+"""Storage that fails for a while: try again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def persistently(action: Callable[[], Result], patience: float, what: str) -> Result:
+    """Try until it succeeds or `patience` seconds have passed.
+
+    Args:
+        action: may be repeated.
+        patience: seconds.
+        what: is read or written, for the error.
+
+    Raises:
+        OSError: what the storage said last.
+    """
+    started, pause = time.monotonic(), 0.5
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            if time.monotonic() - started + pause > patience:
+                raise OSError(
+                    f"{what}: the storage has failed for {patience:g} s (encode.patience): {error}"
+                ) from error
+        time.sleep(pause)
+        pause = min(2 * pause, 15.0)
