@@ -87,7 +87,11 @@ def encode_stream(
         num_cpus=1, num_gpus=1 if c.use_gpu else 0, **_ONE_ROW,
     )  # fmt: skip
     stream = encoded.map_batches(
-        _commit, fn_args=(target, c.patience), num_cpus=0, concurrency=_COMMITTERS * c.actors, **_ONE_ROW
+        _commit,
+        fn_args=(target, c.patience),
+        num_cpus=0,
+        compute=ray.data.TaskPoolStrategy(size=_COMMITTERS * c.actors),
+        **_ONE_ROW,
     )
     for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for name, work, marker in zip(*(batch[key].to_pylist() for key in ("name", "work", "marker")), strict=True):
@@ -121,7 +125,7 @@ def from_parts(count: int, actors: int, read: Callable[[int], Iterator[pa.Table]
             yield from read(number)
 
     parts = ray.data.from_items([{"part": number} for number in range(count)], override_num_blocks=count)
-    return parts.map_batches(pieces, num_cpus=0, concurrency=_READERS * actors, **_ONE_ROW)
+    return parts.map_batches(pieces, num_cpus=0, compute=ray.data.TaskPoolStrategy(size=_READERS * actors), **_ONE_ROW)
 
 
 def prepare_context() -> None:
