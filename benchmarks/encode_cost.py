@@ -3,8 +3,8 @@
     python benchmarks/encode_cost.py --folder EMPTY [--rows 1000,10000,100000,1000000] [--set model.layers=1 ...]
 
 Each size is a run of `python -m ray_jobs.encode` from nothing over Parquet files of real sentences (those of the built-in corpus,
-repeated with ids of their own), kept as float32 numbers, 384 a row. The first two sizes give the start-up time and the rate;
-time and bytes of the others follow from them and are printed beside what was measured.
+repeated with ids of their own), kept as float32 numbers, 384 a row. The first size warms the disk's cache; the next two give
+the start-up time and the rate; time and bytes of the others follow from them and are printed beside what was measured.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def main() -> None:
         write_source(args.folder / f"source-{rows}", rows)
         runs.append(measure(args.folder, rows, args.set))
         print(runs[-1], flush=True)
-    start, rate = fitted(runs[0], runs[1])
-    print(f"\nstart-up {start:.1f} s, {rate:,.0f} tokens/s (from the first two)\n")
+    start, rate = fitted(runs[1], runs[2])
+    print(f"\nstart-up {start:.1f} s, {rate:,.0f} tokens/s (from {sizes[1]:,} and {sizes[2]:,} rows)\n")
     print(
         "| rows | tokens | predicted, s | measured, s | ratio | predicted, GB | measured, GB |\n|---:|---:|---:|---:|---:|---:|---:|"
     )
-    for run in runs[2:]:
+    for run in runs[3:]:
         seconds = start + run.tokens / rate
         size = run.rows * (4 * 384 + 8 + 2 + run.bytes_of_ids) / 1e9
         print(

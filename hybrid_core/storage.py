@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -241,13 +242,35 @@ def local_directory(uri: str) -> Path:
 
 
 def _fetch(uri: str, names: list[str], marker: bytes, target: Path) -> None:
-    fs, path = filesystem(uri)
+    for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise RequestError(f"{uri}: {MARKER} names a file outside the directory: {name!r}")
+
+    def finish(scratch: Path) -> None:
+        (scratch / MARKER).write_bytes(marker)
+        verify_complete(scratch)
+
+    download(*filesystem(uri), names, target, finish)
+    if not (target / MARKER).exists():
+        raise RequestError(f"{target}, the copy of {uri}, has lost its {MARKER}; remove it")
+
+
+def download(
+    fs: pafs.FileSystem, path: str, names: Sequence[str], target: Path, finish: Callable[[Path], None] = lambda _: None
+) -> None:
+    """Copy files below `path` into a new local directory `target`, which appears whole or not at all.
+
+    Args:
+        names: of the files, relative to `path`.
+        finish: called with the copy before it takes its name; may add to it or refuse it.
+
+    Raises:
+        OSError: a file cannot be copied, and no other process has made `target` meanwhile.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=target.parent))
     try:
         for name in names:
-            if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise RequestError(f"{uri}: {MARKER} names a file outside the directory: {name!r}")
             (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             pafs.copy_files(
                 f"{path}/{name}",
@@ -255,11 +278,10 @@ def _fetch(uri: str, names: list[str], marker: bytes, target: Path) -> None:
                 source_filesystem=fs,
                 destination_filesystem=pafs.LocalFileSystem(),
             )
-        (scratch / MARKER).write_bytes(marker)
-        verify_complete(scratch)
+        finish(scratch)
         scratch.rename(target)
     except OSError:
-        if not (target / MARKER).exists():  # else another process was first
+        if not target.exists():  # else another process was first
             raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -7,8 +7,6 @@ address that was asked for, never the copy.
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from hybrid_core.errors import RequestError
-from hybrid_core.storage import absolute, cache_directory, filesystem, is_remote
+from hybrid_core.storage import absolute, cache_directory, download, filesystem, is_remote
 
 
 def everything(name: str) -> bool:
@@ -64,23 +62,7 @@ def copy_tree(fs: pafs.FileSystem, path: str, cache: Path, wanted: Callable[[str
     target = cache / hashlib.sha256("\n".join(identity).encode()).hexdigest()[:24]
     if target.exists() or not names:
         return target
-    cache.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=cache))
-    try:
-        for name in names:
-            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
-            pafs.copy_files(
-                f"{path}/{name}",
-                str(scratch / name),
-                source_filesystem=fs,
-                destination_filesystem=pafs.LocalFileSystem(),
-            )
-        scratch.rename(target)
-    except OSError:
-        if not target.exists():  # else another process was first
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    download(fs, path, names, target)
     return target
 
 
