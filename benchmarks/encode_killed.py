@@ -82,8 +82,9 @@ class Run:
 
 def with_kills(run: Run, total: int, work: Path) -> None:
     """Kill an encoder, a node and the driver; start again and finish."""
-    env, nodes = cluster(work)
+    nodes: list[Process] = []
     try:
+        env = cluster(work, nodes)
         started = time.monotonic()
         process = run.start(env)
         run.wait(total // 5, process)
@@ -110,26 +111,24 @@ def with_kills(run: Run, total: int, work: Path) -> None:
             stop(node)
 
 
-def cluster(work: Path) -> tuple[dict[str, str], list[Process]]:
-    """A head and a second node on loopback, one encoder fits on each; and the environment of a client."""
+def cluster(work: Path, nodes: list[Process]) -> dict[str, str]:
+    """Start a head and a second node on loopback, one encoder fits on each; returns the environment of a client."""
     lines = subprocess.run([sys.executable, "-m", "ray_jobs.environment"], capture_output=True, text=True, check=True)
     exports = (line.removeprefix("export ").split("=", 1) for line in lines.stdout.splitlines())
     env = {**os.environ, **{name: value.strip("'") for name, value in exports}}
     gcs, dashboard, *agents = ports(6)
     log = (work / "cluster.log").open("w")
 
-    def start(agent: int, metrics: int, *flags: str) -> Process:
+    def start(agent: int, metrics: int, *flags: str) -> None:
         common = [f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}", "--disable-usage-stats"]
         command = [RAY, "start", "--block", "--object-store-memory=300000000", *common, *flags]
-        return subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
+        nodes.append(subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True))
 
-    head = start(
-        *agents[:2], "--head", f"--port={gcs}", f"--dashboard-port={dashboard}", "--num-cpus=2", "--temp-dir=/tmp/rk"
-    )
+    start(*agents[:2], "--head", f"--port={gcs}", f"--dashboard-port={dashboard}", "--num-cpus=2", "--temp-dir=/tmp/rk")
     until(lambda: socket.create_connection(("127.0.0.1", gcs), 1).close())
-    node = start(*agents[2:], f"--address=127.0.0.1:{gcs}", "--num-cpus=2")
+    start(*agents[2:], f"--address=127.0.0.1:{gcs}", "--num-cpus=2")
     time.sleep(20)
-    return env | {"RAY_ADDRESS": f"127.0.0.1:{gcs}"}, [head, node]
+    return env | {"RAY_ADDRESS": f"127.0.0.1:{gcs}"}
 
 
 def until(action: Callable[[], None]) -> None:

@@ -77,23 +77,26 @@ def work_of(part: Part) -> float:
 def patiently(task: EncodeTask, part: Part) -> Iterator[tuple[pa.Table, float]]:
     """Pieces of a part, and their work; while remote storage fails, reading begins again behind the last piece.
 
+    Patience is spent while nothing comes; pieces that are read again do not count, as they may take long.
+
     Raises:
         RequestError: names file and reason: it cannot be read, or has changed while it was.
     """
-    done, passed, failing = 0, 0.0, 0.0
+    done, passed, spent, since = 0, 0.0, 0.0, time.monotonic()
     while True:
         try:
             for number, (texts, share) in enumerate(read_part(part, task.config)):
+                spent += 0.0 if number else time.monotonic() - since
                 if number >= done:
                     yield texts, (share - passed) * work_of(part)
-                    done, passed, failing = number + 1, share, 0.0
+                    done, passed, spent = number + 1, share, 0.0
+                since = time.monotonic()
             check_unchanged(part)
             return
         except OSError as error:
-            now = time.monotonic()
-            failing = failing or now
+            spent, since = spent + time.monotonic() - since, time.monotonic()
             remote = part.place.startswith(HUGGING_FACE) or is_remote(part.place)
-            if not remote or now - failing > task.config.encode.patience:
+            if not remote or spent > task.config.encode.patience:
                 raise RequestError(f"{part.place} cannot be read: {error}") from error
             time.sleep(2.0)
 

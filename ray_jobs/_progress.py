@@ -32,6 +32,8 @@ class Progress:
         self.done += work
         if time.monotonic() - self.printed >= _SECONDS:
             self._report()
+        elif self.shards == 1:
+            self.log(1, self._rates())
 
     def finish(self) -> None:
         """All is done."""
@@ -50,17 +52,23 @@ class Progress:
 
     def _report(self) -> None:
         self.printed = time.monotonic()
-        seconds = max(1e-9, self.printed - self.started)
-        rates = {"encode/rows_per_second": self.rows / seconds, "encode/tokens_per_second": self.tokens / seconds}
-        left = self.left(seconds)
+        rates = self._rates()
         words = [f"encoded {self.rows:,}{self.total} texts"]
         words += [
             f"{rates['encode/tokens_per_second']:,.0f} tokens/s and {rates['encode/rows_per_second']:,.0f} texts/s, start-up included"
         ]
-        words += [] if left is None else [f"about {_span(left)} left"]
+        words += [f"about {_span(rates['encode/seconds_left'])} left"] if "encode/seconds_left" in rates else []
         print(f"  {', '.join(words)}")
-        known = {} if left is None else {"encode/seconds_left": left}
-        self.log(self.shards, rates | known | {"encode/rows_so_far": float(self.rows)})
+        self.log(self.shards, rates)
+
+    def _rates(self) -> dict[str, float]:
+        seconds = max(1e-9, time.monotonic() - self.started)
+        left = self.left(seconds)
+        return {
+            "encode/rows_per_second": self.rows / seconds,
+            "encode/tokens_per_second": self.tokens / seconds,
+            "encode/rows_so_far": float(self.rows),
+        } | ({} if left is None else {"encode/seconds_left": left})
 
 
 def _span(seconds: float) -> str:

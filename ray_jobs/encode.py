@@ -12,8 +12,10 @@ from typing import Any
 
 from hybrid_core import storage
 from hybrid_core.config import Config
+from hybrid_core.data.suites.places import file_names
 from hybrid_core.embeddings.shards import Shard, committed, discard, is_sealed, open_embeddings, seal
 from hybrid_core.embeddings.sources import SUITES, list_parts
+from hybrid_core.encode import ON_CPU, ON_GPU
 from hybrid_core.errors import RequestError
 from hybrid_core.model import encoder_settings, exported_model
 from hybrid_core.settings import digest
@@ -23,7 +25,7 @@ from ray_jobs._ledger import Ledger
 from ray_jobs._parts import EncodeTask, finished, reader, work_of
 from ray_jobs._patience import persistently
 from ray_jobs._progress import Progress
-from ray_jobs._ray.cluster import connect, disconnect
+from ray_jobs._ray.cluster import connect, disconnect, processors
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.embed import weights_of
 from ray_jobs.scoring import suites_of
@@ -46,6 +48,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     request = _request(config, model)
     _check_same_request(target, request)
     task = EncodeTask(config, target, model, _identity(request), tuple(parts))
+    check_nothing_vanished(task)
     with _tracking.recording(config, f"encode {config.encode.source}", kind="encode", trains=False) as tracked:
         ledger = encode_missing(task, tracked.log_metrics)
         dimension = storage.read_json(join(model, "config.json"))["hidden_size"]
@@ -77,9 +80,19 @@ def _request(config: Config, model: str) -> dict[str, Any]:
     settings = asdict(encoder_settings(exported_model(config.model, model)))
     return {
         "model": {"name": config.model.name, "uri": model, "fingerprint": weights_of(model)},
-        "settings": settings, "kind": c.kind, "precision": c.precision, "stored": c.stored, "source": c.source,
-        "tokens_per_batch": c.tokens_per_batch, "rows_per_shard": c.rows_per_shard,
-        "id_field": c.id_field, "text_fields": list(c.text_fields), "language": c.language,
+        "settings": settings, "kind": c.kind, "precision": c.precision, "stored": c.stored, "source": _source(config),
+        "device": "gpu" if c.use_gpu else "cpu", "tokens_per_batch": c.tokens_per_batch or (ON_GPU if c.use_gpu else ON_CPU),
+        "rows_per_shard": c.rows_per_shard, "id_field": c.id_field, "text_fields": list(c.text_fields), "language": c.language,
+    }  # fmt: skip
+
+
+def _source(config: Config) -> dict[str, Any]:
+    """Where the texts come from."""
+    if config.encode.source != SUITES:
+        return {"place": config.encode.source}
+    return {
+        "place": config.data.suites, "suites": list(config.evaluate.suites),
+        "candidate_text": config.evaluate.candidate_text, "suite_passages": config.data.suite_passages,
     }  # fmt: skip
 
 
@@ -103,6 +116,24 @@ def _check_same_request(target: str, request: dict[str, Any]) -> None:
     storage.write_json(place, request)
 
 
+def check_nothing_vanished(task: EncodeTask) -> None:
+    """Refuse a source that has lost parts since: what they became would be removed at the end.
+
+    Raises:
+        RequestError: names a part that is not there any more, and the remedy.
+    """
+    expected = {task.record_of(part.name) for part in task.parts}
+    folder = join(task.target, "parts")
+    recorded = [join(folder, name) for name in file_names(folder) if name.endswith(".json")]
+    lost = [place for place in recorded if place not in expected]
+    if lost:
+        name = storage.read_json(lost[0])["part"]
+        raise RequestError(
+            f"encode.source={task.config.encode.source!r} has lost {len(lost)} of the {len(recorded)} parts that {task.target} "
+            f"holds, {name!r} among them; bring them back (is a disk missing?), or choose another encode.target"
+        )
+
+
 def encode_missing(
     task: EncodeTask, log: Callable[[int, dict[str, float]], None], *, encoder: type | None = None
 ) -> Ledger:
@@ -114,12 +145,16 @@ def encode_missing(
         encoder: as in `encode_stream`.
     """
     from ray_jobs._ray.encoding import encode_stream, from_parts
+    from ray_jobs._ray.gauges import Gauges
 
-    present = committed(task.target)
+    patience = task.config.encode.patience
+    present = persistently(lambda: committed(task.target), patience, task.target)
     ledger = Ledger(task)
     waiting = []
     with ThreadPoolExecutor(_READERS) as pool:
-        records = pool.map(lambda part: finished(task, part, present), task.parts)
+        records = pool.map(
+            lambda part: persistently(lambda: finished(task, part, present), patience, task.target), task.parts
+        )
         for part, facts in zip(task.parts, records, strict=True):
             if facts is None:
                 waiting.append(part)
@@ -129,14 +164,20 @@ def encode_missing(
     print(f"{len(task.parts)} parts, {len(waiting)} to read; {len(present):,} shards with {rows:,} rows are there")
     if not waiting:
         return ledger
-    progress = Progress(sum(map(work_of, waiting)), log=log)
+    gauges = Gauges()
+
+    def logged(shards: int, rates: dict[str, float]) -> None:
+        log(shards, rates)
+        gauges.show(rates)
+
+    progress = Progress(sum(map(work_of, waiting)), log=logged)
 
     def noted(facts: dict[str, Any], work: float) -> None:
         progress.skip(work)
         ledger.noted(facts)
 
     c = task.config.encode
-    connect(c.actors + c.tokenizers + 1, c.actors * c.use_gpu)
+    connect(processors(c) + 1, c.actors * c.use_gpu)
     try:
         stream = from_parts(len(waiting), c.actors, reader(task, waiting, frozenset(present)))
         encode_stream(stream, task.model, task.target, task.config, c.stored, progress.add, noted, encoder=encoder)

@@ -21,7 +21,7 @@ from hybrid_core.plan import BatchPlan
 from hybrid_core.settings import as_dict, build, digest
 from hybrid_core.storage import absolute, is_remote, join
 from ray_jobs import _tracking
-from ray_jobs._ray.cluster import connect
+from ray_jobs._ray.cluster import connect, processors
 
 _DECIDES_THE_WEIGHTS = (
     "steps", "global_batch", "learning_rate", "weight_decay", "warmup", "schedule", "temperature", "learn_temperature", "loss",
@@ -51,7 +51,7 @@ def check_output(config: Config) -> None:
 def connect_for(config: Config) -> None:
     """Join or start a cluster with room for the request's workers and actors."""
     gpus = max(config.train.workers * config.train.use_gpu, config.encode.actors * config.encode.use_gpu)
-    connect(config.train.workers + config.encode.actors + 1, gpus)
+    connect(config.train.workers + processors(config.encode) + 1, gpus)
 
 
 def check_plan(config: Config) -> BatchPlan:

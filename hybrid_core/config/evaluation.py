@@ -42,7 +42,7 @@ class EncodeConfig:
         low=0,
         high=1024,
     )
-    threads: int = setting(2, "torch threads of a CPU actor", low=1, high=256)
+    threads: int = setting(2, "processors of a CPU actor, and torch threads in it", low=1, high=256)
     tokens_per_batch: int | None = setting(
         None,
         "token budget of a forward pass, padding included; unset: 1024 on a CPU, 65536 on a GPU",
@@ -50,7 +50,10 @@ class EncodeConfig:
         high=10_000_000,
     )
     rows_per_shard: int = setting(
-        4096, "texts that are sorted by length, encoded and committed together", low=1, high=1_000_000
+        4096,
+        "texts that are sorted by length, encoded and committed together; fewer where they have more than 16 MiB",
+        low=1,
+        high=1_000_000,
     )
     precision: str = setting("float32", "arithmetic of the forward pass", choices=("float32", "bfloat16"))
     use_gpu: bool = setting(False, "give every actor one GPU")

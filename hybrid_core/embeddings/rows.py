@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.fs as pafs
@@ -20,6 +21,8 @@ from hybrid_core.errors import RequestError
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".arrow")
 ID_FIELDS = ("id", "docid", "_id")
 SCHEMA = pa.schema([("id", pa.string()), ("language", pa.string()), ("text", pa.string())])
+MOST_BYTES = 1 << 24
+"""Of text in a piece: several pieces are in memory at a time, however long the texts are."""
 _BLOCK = 1 << 22  # bytes of JSON lines, or rows times a few hundred bytes, that are held at once
 _LONGEST_LINE = 1 << 26
 _ROWS = 8192
@@ -187,17 +190,37 @@ def _refuse_missing(column: pa.ChunkedArray | pa.Array, where: Where, what: str)
         raise RequestError(f"{where(pc.index(pc.is_null(column), True).as_py())}, {what}")
 
 
-def regroup(tables: Iterable[tuple[pa.Table, float]], rows: int) -> Iterator[tuple[pa.Table, float]]:
-    """The same rows in tables of `rows` rows, the last one shorter, each with the share that has been used up with it."""
+def regroup(
+    tables: Iterable[tuple[pa.Table, float]], rows: int, most: int = MOST_BYTES
+) -> Iterator[tuple[pa.Table, float]]:
+    """The same rows in pieces, each with the share that has been used up with it; memory is bounded by both limits.
+
+    Args:
+        tables: id, language, text; and how much of the source (0 to 1) has been read with each.
+        rows: of a piece; the last one is shorter.
+        most: bytes of text; a row that would go beyond begins a new piece. Where pieces end depends on the rows alone.
+    """
     held: list[pa.Table] = []
-    waiting, used = 0, 0.0
+    waiting, size, used = 0, 0, 0.0
     for table, share in tables:
         held.append(table)
-        waiting += table.num_rows
-        while waiting >= rows:
+        waiting, size = waiting + table.num_rows, size + _bytes_of(table)
+        while waiting >= rows or size > most:
             whole = pa.concat_tables(held)
-            used += (share - used) * rows / waiting
-            yield whole.slice(0, rows).combine_chunks(), used
-            held, waiting = [whole.slice(rows)], waiting - rows
+            end = _end_of_piece(whole, rows, most)
+            piece, rest = whole.slice(0, end).combine_chunks(), whole.slice(end)
+            used += (share - used) * end / waiting
+            yield piece, used
+            held, waiting, size = [rest], rest.num_rows, size - _bytes_of(piece)
     if waiting:
         yield pa.concat_tables(held).combine_chunks(), 1.0
+
+
+def _bytes_of(table: pa.Table) -> int:
+    return int(pc.sum(pc.binary_length(table["text"]), min_count=0).as_py())
+
+
+def _end_of_piece(table: pa.Table, rows: int, most: int) -> int:
+    """How many of the first rows make a piece, at least one."""
+    sizes = pc.binary_length(table["text"].slice(0, rows)).to_numpy()
+    return max(1, int(np.searchsorted(np.cumsum(sizes), most, side="right")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
+from hybrid_core.config import EncodeConfig
 from hybrid_core.errors import RequestError
 
 
@@ -42,6 +43,24 @@ def connect(cpus: int, gpus: int = 0) -> None:
             f"this machine has {found} GPU(s), the request needs {gpus}; set train.workers and encode.actors, or "
             "train.use_gpu=false and encode.use_gpu=false, or submit to a cluster (docs/cluster.md)"
         )
+
+
+def processors(encode: EncodeConfig) -> int:
+    """What encoding asks for: the threads of every encoder on a CPU, one for an encoder on a GPU, one a tokenizer."""
+    return encode.actors * (1 if encode.use_gpu else encode.threads) + encode.tokenizers
+
+
+def threads_that_fit(encode: EncodeConfig) -> int:
+    """Processors of one encoder: `encode.threads`, or all of the largest node where that has fewer; with a GPU one."""
+    import ray
+
+    if encode.use_gpu:
+        return 1
+    largest = int(max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0))
+    if 1 <= largest < encode.threads:
+        print(f"  no node has {encode.threads} processors (encode.threads); encoders get {largest}")
+        return largest
+    return encode.threads
 
 
 def gangs_that_fit(workers: int, *, use_gpu: bool) -> int:

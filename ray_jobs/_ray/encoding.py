@@ -24,6 +24,7 @@ from hybrid_core.config import Config
 from hybrid_core.embeddings.numbers import Stored
 from hybrid_core.embeddings.shards import Shard, commit, make_shard
 from ray_jobs._patience import persistently
+from ray_jobs._ray.cluster import threads_that_fit
 
 if TYPE_CHECKING:
     from hybrid_core.encode import Tokens
@@ -84,7 +85,7 @@ def encode_stream(
         )
     encoded = pieces.map_batches(
         encoder or Encoder, fn_constructor_args=(model, config, stored), compute=ray.data.ActorPoolStrategy(**sizes),
-        num_cpus=1, num_gpus=1 if c.use_gpu else 0, **_ONE_ROW,
+        num_cpus=threads_that_fit(c), num_gpus=1 if c.use_gpu else 0, **_ONE_ROW,
     )  # fmt: skip
     stream = encoded.map_batches(
         _commit,
@@ -144,7 +145,9 @@ class _Tokenizer:
     def __init__(self, model: str, config: Config) -> None:
         from hybrid_core.model import exported_model, load_tokenizer
 
-        self.tokenizer, self.settings = load_tokenizer(exported_model(config.model, model))
+        self.tokenizer, self.settings = load_tokenizer(
+            persistently(lambda: exported_model(config.model, model), config.encode.patience, model)
+        )
 
     def __call__(self, row: pa.Table) -> pa.Table:
         from hybrid_core.encode import Tokens
@@ -168,8 +171,10 @@ class Encoder:
         from hybrid_core.model import exported_model, load_encoder
 
         self.config, self.stored = config.encode, stored
-        torch.set_num_threads(self.config.threads)
-        self.encoder = load_encoder(exported_model(config.model, model))
+        torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
+        self.encoder = load_encoder(
+            persistently(lambda: exported_model(config.model, model), self.config.patience, model)
+        )
         if self.config.use_gpu:
             self.encoder.to("cuda")
 

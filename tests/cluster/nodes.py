@@ -39,6 +39,8 @@ class Head:
     address: str
     env: dict[str, str]
     """Of a client: `ray job` and `ray_jobs.submit` find the head through it."""
+    metrics: str
+    """Where Prometheus would read."""
     jobs: Jobs
     start: Start
 
@@ -59,6 +61,7 @@ def start_head(jobs: Jobs, start: Start, short: Path, *, cpus: int) -> Head:
     ).stdout.splitlines()
     node = dict(line.removeprefix("export ").split("=", 1) for line in lines)
     env: dict[str, Any] = jobs.env | {name: value.strip("'") for name, value in node.items()}
+    env["RAY_metrics_report_interval_ms"] = "1000"
     env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     gcs, dashboard, agent, metrics = free_ports(4)
     start(
@@ -74,4 +77,4 @@ def start_head(jobs: Jobs, start: Start, short: Path, *, cpus: int) -> Head:
         return listing.returncode == 0
 
     wait_for(answers, "the head node", seconds=180)
-    return Head(f"127.0.0.1:{gcs}", client, jobs, start)
+    return Head(f"127.0.0.1:{gcs}", client, f"http://127.0.0.1:{metrics}/metrics", jobs, start)

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from conftest import made_up_word
@@ -66,13 +67,22 @@ def calm(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
 
 def test_killed_encoder_and_killed_driver_change_nothing(jobs: Jobs, source: Path, calm: dict[str, bytes]) -> None:
     growing = ["--set", "encode.min_actors=1", "--set", "encode.actors=2", "--set", "encode.threads=1"]
-    undisturbed = jobs.run("encode", *flags(source, jobs.home / "calm"), *growing)
-    assert undisturbed.status == 0, undisturbed.output
+    process = jobs.start("encode", *flags(source, jobs.home / "calm"), *growing)
+    seen: set[int] = set()
+
+    def ended() -> bool:
+        seen.update(pid for pid, title in processes_below(process.pid).items() if "Encoder" in title)
+        return process.poll() is not None
+
+    wait_for(ended, "the undisturbed run")
+    assert process.returncode == 0, process.communicate()[0]
+    assert len(seen) == 2, "the pool of encoders did not grow"
     calm.update(files(jobs.home / "calm"))
     assert len(calm) == 2 * (63 + 48 + 3)
 
     target = jobs.home / "actor"
-    process = jobs.start("encode", *flags(source, target), "--json", str(jobs.home / "actor.json"))
+    tokenizing = ["--set", "encode.tokenizers=1"]
+    process = jobs.start("encode", *flags(source, target), *tokenizing, "--json", str(jobs.home / "actor.json"))
     wait_for(lambda: markers(target) >= 3, "the first shards")
     encoders = [pid for pid, title in processes_below(process.pid).items() if "Encoder" in title]
     assert len(encoders) == 1
@@ -120,6 +130,7 @@ def test_a_lost_node_changes_nothing(
         wait_for(lambda: any("Encoder" in t for t in processes_below(node.pid).values()), "an encoder to lose")
         end_group(node, signals=(signal.SIGKILL,))
         before = markers(target)
+        wait_for(lambda: b"ray_encode_tokens_per_second" in urlopen(head.metrics).read(), "the rate in Ray's metrics")
         output, _ = process.communicate(timeout=300)
         assert before < 114, "it was lost too late to show anything"
         summary = json.loads((jobs.home / "node.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -166,16 +167,19 @@ def test_a_source_that_is_missing_empty_or_not_set_is_refused(tmp_path: Path) ->
         list_parts(a_config(tmp_path / "absent"))
 
 
-@given(sizes=st.lists(st.integers(0, 7), max_size=8), rows_=st.integers(1, 6))
-def test_regrouping_keeps_rows_and_order(sizes: list[int], rows_: int) -> None:
-    numbers = iter(range(100))
-    tables = [pa.table({"n": pa.array([next(numbers) for _ in range(size)], pa.int64())}) for size in sizes]
-    ends = [sum(sizes[: i + 1]) / max(1, sum(sizes)) for i in range(len(sizes))]
-    pairs = list(regroup(zip(tables, ends, strict=True), rows_))
-    found = [t for t, _ in pairs]
-    assert [n for t in found for n in t["n"].to_pylist()] == list(range(sum(sizes)))
-    assert all(t.num_rows == rows_ for t in found[:-1]) and all(0 < t.num_rows <= rows_ for t in found)
-    used = [sum(t.num_rows for t in found[: i + 1]) / sum(sizes) for i in range(len(found))]
+@given(sizes=st.lists(st.integers(0, 7), max_size=8), rows_=st.integers(1, 6), most=st.integers(0, 30), data=st.data())
+def test_regrouping_keeps_rows_and_order(sizes: list[int], rows_: int, most: int, data: st.DataObject) -> None:
+    texts = [f"{n:02}" + "x" * data.draw(st.integers(0, 12)) for n in range(sum(sizes))]
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    tables = [pa.table({"text": pa.array(texts[s : s + n], pa.string())}) for s, n in zip(starts, sizes, strict=True)]
+    ends = [(s + n) / max(1, sum(sizes)) for s, n in zip(starts, sizes, strict=True)]
+    pairs = list(regroup(zip(tables, ends, strict=True), rows_, most))
+    found = [t["text"].to_pylist() for t, _ in pairs]
+    assert [text for piece in found for text in piece] == texts
+    assert all(0 < len(piece) <= rows_ and (len(piece) == 1 or len("".join(piece)) <= most) for piece in found)
+    for piece, after in itertools.pairwise(found):  # no piece ends early
+        assert len(piece) == rows_ or len("".join(piece)) + len(after[0]) > most
+    used = [sum(map(len, found[: i + 1])) / sum(sizes) for i in range(len(found))]
     assert [share for _, share in pairs] == pytest.approx(used)
 
 

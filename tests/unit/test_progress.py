@@ -26,10 +26,10 @@ def test_the_end_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     logged = []
     progress = Progress(30.0, total=" of 5", log=lambda shards, rates: logged.append((shards, rates)))
     progress.add(a_shard(3), 20.0)
-    assert not logged
+    assert [shards for shards, _ in logged] == [1] and not capsys.readouterr().out
     progress.add(a_shard(2), 9.0)
     progress.finish()
-    ((shards, rates),) = logged
+    (_, (shards, rates)) = logged
     assert shards == 2 and rates["encode/rows_so_far"] == 5.0 and rates["encode/seconds_left"] == 0.0
     assert rates["encode/tokens_per_second"] == pytest.approx(10 * rates["encode/rows_per_second"])
     assert "encoded 5 of 5 texts" in capsys.readouterr().out
