@@ -164,7 +164,10 @@ def with_sections(comparison: Json) -> Json:
 
     parts = [("", ""), *((language, "") for language in LANGUAGES), ("", "law & order")]
     return comparison | {
-        "languages": [row | {"language": x} | level() for row in labels for x in languages_of(comparison, row["suite"])],
+        "languages": [
+            row | {"metric": metric, "language": x} | level()
+            for metric in ("mAP", "R_1") for row in labels for x in languages_of(comparison, row["suite"])
+        ],
         "domains": [row | {"domain": x} | level() for row in labels for x in ("law & order", "news") if row["suite"] == inside],
         "worst": [
             *(row | {"statistic": "worst_language", "name": "zh"} | level() for row in labels),
