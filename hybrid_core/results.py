@@ -29,7 +29,7 @@ def compare_measured(
     suites: Sequence[Suite],
     config: EvaluateConfig,
     *,
-    in_domain: str,
+    in_domain: str | None,
     seed: int,
     seen: Sequence[str] = (),
 ) -> Json:
@@ -39,7 +39,7 @@ def compare_measured(
         measured: by model, in the order of the report; the first is what others are compared with.
         suites: the suites as they are, without variants.
         config: intervals, baselines.
-        in_domain: suite of the training domain.
+        in_domain: suite of the training domain; None: not known.
         seed: of the resamples.
         seen: languages of the training data; empty: nothing is said about unseen ones.
     """

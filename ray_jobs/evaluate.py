@@ -13,7 +13,7 @@ from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_evaluation, publish_comparison
-from ray_jobs.scoring import certificate, measure_model, scored_suites, suites_and_variants, suites_of
+from ray_jobs.scoring import certificate, in_domain, measure_model, scored_suites, suites_and_variants, suites_of
 from ray_jobs.steps import check_output, connect_for, prepare_base
 
 _SHOWN = {
@@ -27,6 +27,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Encode and score `model.name` on all suites."""
     started = time.monotonic()
     suites = suites_of(config)
+    inside = in_domain(config, suites)
     whole = suites_and_variants(config, suites)
     check_output(config)
     base = prepare_base(config, whole, with_corpus=False)
@@ -44,7 +45,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             before = time.monotonic()
             comparison = compare_measured(
                 {"model": [measured]}, suites, config.evaluate,
-                in_domain=suites[0].name, seed=config.seed, seen=config.evaluate.seen_languages,
+                in_domain=inside, seed=config.seed, seen=config.evaluate.seen_languages,
             )  # fmt: skip
             comparing = time.monotonic() - before
             comparison["certificate"] = certificate(config, suites, {"model": base}, {"model": [measured]}, {})
@@ -66,6 +67,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
 def describe(config: Config, args: argparse.Namespace) -> str:
     """What a run would do."""
     suites = suites_of(config)
+    in_domain(config, suites)
     lines = [
         f"{s.name}: {len(s.queries):,} queries, pool of {len(s.passages):,} ({s.candidate_text}), {', '.join(s.settings)}; {s.licence}"
         for s in suites

@@ -18,6 +18,7 @@ from hybrid_core.config import Config
 from hybrid_core.data.sources import open_sources
 from hybrid_core.data.suites import Suite, Texts, load_suites
 from hybrid_core.data.suites.trec import write_qrels, write_run
+from hybrid_core.errors import RequestError, nearest
 from hybrid_core.evaluate import Evaluation
 from hybrid_core.measure import Measurement, measure, with_variants
 from hybrid_core.metrics.fertility import fertility_rows
@@ -33,6 +34,18 @@ def suites_of(config: Config) -> list[Suite]:
     return load_suites(
         config.evaluate.suites, config.data.suites, config.evaluate.candidate_text, corpus=config.data.suite_passages
     )
+
+
+def in_domain(config: Config, suites: Sequence[Suite]) -> str | None:
+    """The suite of the training domain that the request names; None if it names none.
+
+    Raises:
+        RequestError: it is not among the suites.
+    """
+    name, names = config.evaluate.in_domain, [suite.name for suite in suites]
+    if name is not None and name not in names:
+        raise RequestError(f"evaluate.in_domain={name!r} is not among the suites{nearest(name, names)}")
+    return name
 
 
 def suites_and_variants(config: Config, suites: Sequence[Suite]) -> list[Suite]:

@@ -25,6 +25,7 @@ from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_training, publish_alpha_curves, publish_comparison
 from ray_jobs.scoring import (
     certificate,
+    in_domain,
     measure_model,
     scored_suites,
     seen_languages,
@@ -66,6 +67,7 @@ def check(config: Config, chosen: Space) -> list[Suite]:
         raise RequestError(
             f"the objective {chosen.objective!r} of space {chosen.name!r} needs suite {suite!r} in evaluate.suites"
         )
+    in_domain(config, suites)
     if not config.train.evaluate_every:
         raise RequestError("train.evaluate_every=0: the scheduler would see no metric; set it to a number of steps")
     for point in chosen.points():
@@ -101,7 +103,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             arms = _without_seeds(chosen, measurements)
             comparison = compare_measured(
                 arms, suites, config.evaluate,
-                in_domain=chosen.objective.split("/")[0], seed=config.seed, seen=seen_languages(config),
+                in_domain=in_domain(config, suites) or chosen.objective.split("/")[0], seed=config.seed, seen=seen_languages(config),
             )  # fmt: skip
             plans = {name: check_plan(trial).hash for name, (trial, _, _) in trials.items()}
             models = {name: model for name, (_, model, _) in trials.items()}
