@@ -7,13 +7,20 @@ import sys
 import time
 
 from hybrid_core.config import Config
-from hybrid_core.results import compare_measured
 from hybrid_core.summary import label, language_means, setting_means
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_evaluation, publish_comparison
-from ray_jobs.scoring import certificate, in_domain, measure_model, scored_suites, suites_and_variants, suites_of
+from ray_jobs.scoring import (
+    certificate,
+    compare_and_keep,
+    in_domain,
+    measure_model,
+    scored_suites,
+    suites_and_variants,
+    suites_of,
+)
 from ray_jobs.steps import check_output, connect_for, prepare_base
 
 _SHOWN = {
@@ -43,10 +50,9 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             tracked.log_metrics(0, {n: v for e in evaluations.values() for n, v in language_means(e).items()})
             _tracking.log_scores(tracked, scored_suites(measured))
             before = time.monotonic()
-            comparison = compare_measured(
-                {"model": [measured]}, suites, config.evaluate,
-                in_domain=inside, seed=config.seed, seen=config.evaluate.seen_languages,
-            )  # fmt: skip
+            comparison = compare_and_keep(
+                config, {"model": [measured]}, suites, in_domain=inside, seen=config.evaluate.seen_languages
+            )
             comparing = time.monotonic() - before
             comparison["certificate"] = certificate(config, suites, {"model": base}, {"model": [measured]}, {})
             comparison["run"] = describe_evaluation("evaluate", config, args, suites) | {
