@@ -21,7 +21,7 @@ from ray_jobs.scoring import (
     suites_and_variants,
     suites_of,
 )
-from ray_jobs.steps import check_output, connect_for, prepare_base
+from ray_jobs.steps import check_output, connect_for, plan_of, prepare_base
 
 _SHOWN = {
     "mono": ("mAP", "R_1"),
@@ -54,7 +54,9 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
                 config, {"model": [measured]}, suites, in_domain=inside, seen=config.evaluate.seen_languages
             )
             comparing = time.monotonic() - before
-            comparison["certificate"] = certificate(config, suites, {"model": base}, {"model": [measured]}, {})
+            comparison["certificate"] = certificate(
+                config, suites, {"model": base}, {"model": [measured]}, {"model": plan_of(base)}
+            )
             comparison["run"] = describe_evaluation("evaluate", config, args, suites) | {
                 "seconds": measured.seconds | {"comparison": comparing, "total": time.monotonic() - started}
             }
