@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ def suites_and_variants(config: Config, suites: Sequence[Suite]) -> list[Suite]:
 def _lexicon(config: Config) -> Lexicon | None:
     wanted = config.evaluate.lexicon
     if wanted != "corpus":
-        return read_lexicon(Path(wanted)) if wanted else None
+        return read_lexicon(wanted) if wanted else None
     questions: dict[str, dict[str, str]] = {}
     for source in open_sources(config).values():
         for language in source.corpus.languages:
