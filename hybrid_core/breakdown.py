@@ -22,29 +22,43 @@ ALL_SUITES = "*"
 """Suite of rows about all suites together."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _RANKS = "rank_distance"
+_BY_LANGUAGE = {
+    "mono": ("mAP", "R_1", "R_100", "nDCG_10"),
+    "cross": ("mAP", "R_1"),
+    "multi": ("mAP", "R_10", _RANKS),
+}
+"""Metrics with levels by language: every one that the paper prints by language, so that each of its numbers has ours beside it."""
 
 
 def breakdown_rows(suites: Suites, confidence: float) -> dict[str, list[Json]]:
     """Rows of three keys of a comparison.
 
-    `languages`: levels of every query language, mAP, and rank distance in multi; in cross the mean over the pool languages.
-    `domains`: mAP of every domain, in suites whose queries have several. `worst`: worst language, worst domain and mean of
-    the worst quarter of cells in every suite, then the worst suite; for rank distance the worst is the largest. What there
-    is one of has no worst.
+    `languages`: levels of every query language, in the metrics that the paper prints by language; in cross the mean over
+    the pool languages. `domains`: mAP of every domain, in suites whose queries have several. `worst`, of mAP and of rank
+    distance in multi: worst language, worst domain and mean of the worst quarter of cells in every suite, then the worst
+    suite; for rank distance the worst is the largest. What there is one of has no worst.
     """
     rows: dict[str, list[Json]] = {"languages": [], "domains": [], "worst": []}
     for data in suites.values():
-        for key in _keys(data):
-            for arm, labels in _arms(data, key):
-                cells = data.cells(arm, *key)
-                languages, domains = by_language(cells), _domains(data, arm, key)
-                rows["languages"] += _each(labels, "language", languages, confidence)
-                rows["domains"] += _each(labels, "domain", domains, confidence)
-                rows["worst"] += [
-                    labels | row | _interval(found, key, confidence)
-                    for row, found in _worst_of(key, languages, domains, cells)
-                ]
+        for key in data.keys:
+            for arm, labels in _arms(data, key) if key[1] in _BY_LANGUAGE[key[0]] else ():
+                for kind, found in _rows_of(data, arm, key, confidence).items():
+                    rows[kind] += [labels | row for row in found]
     rows["worst"] += _worst_suites(suites, confidence)
+    return rows
+
+
+def _rows_of(data: ScoredSuite, arm: str, key: Key, confidence: float) -> dict[str, list[Json]]:
+    """Rows of one arm and metric, still without their labels."""
+    cells = data.cells(arm, *key)
+    languages = by_language(cells)
+    rows = {"languages": _each("language", languages, confidence)}
+    if _has_worst(key):
+        domains = _domains(data, arm, key)
+        rows["domains"] = _each("domain", domains, confidence)
+        rows["worst"] = [
+            row | _interval(found, key, confidence) for row, found in _worst_of(key, languages, domains, cells)
+        ]
     return rows
 
 
@@ -54,11 +68,9 @@ def _domains(data: ScoredSuite, arm: str, key: Key) -> Cells:
     return [], np.zeros(0), np.zeros((0, 0))
 
 
-def _each(labels: Json, kind: str, cells: Cells, confidence: float) -> list[Json]:
+def _each(kind: str, cells: Cells, confidence: float) -> list[Json]:
     names, values, samples = cells
-    return [
-        labels | {kind: name} | numbers(interval(values[i], samples[:, i], confidence)) for i, name in enumerate(names)
-    ]
+    return [{kind: name} | numbers(interval(values[i], samples[:, i], confidence)) for i, name in enumerate(names)]
 
 
 def _worst_of(key: Key, languages: Cells, domains: Cells, cells: Cells) -> Iterator[tuple[Json, Replicates]]:
@@ -73,7 +85,9 @@ def _worst_of(key: Key, languages: Cells, domains: Cells, cells: Cells) -> Itera
 
 def _worst_suites(suites: Suites, confidence: float) -> list[Json]:
     rows = []
-    places = dict.fromkeys((key, arm) for data in suites.values() for key in _keys(data) for arm, _ in _arms(data, key))
+    places = dict.fromkeys(
+        (key, arm) for data in suites.values() for key in filter(_has_worst, data.keys) for arm, _ in _arms(data, key)
+    )
     for key, arm in places:
         names, values, samples = _levels_by_suite(suites, key, arm)
         if len(names) > 1:
@@ -102,8 +116,8 @@ def rank_distance_rows(suites: Suites) -> list[Json]:
     return rows
 
 
-def _keys(data: ScoredSuite) -> list[Key]:
-    return [key for key in data.keys if key[1] == "mAP" or key == ("multi", _RANKS)]
+def _has_worst(key: Key) -> bool:
+    return key[1] == "mAP" or key == ("multi", _RANKS)
 
 
 def _arms(data: ScoredSuite, key: Key) -> list[tuple[str, Json]]:

@@ -7,6 +7,7 @@ arithmetic's precision, when texts are encoded one by one. The tests check the s
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,15 +23,18 @@ from hybrid_core.model import Encoder, Kind
 from hybrid_core.permutation import derive_key
 from hybrid_core.search import rank_relevant
 
-LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow")
+LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "pyarrow", "scipy", "scikit-learn", "bm25s", "ray")
+_ROOT = Path(__file__).resolve().parents[1]
+_PACKAGES = ("hybrid_core", "ray_jobs")
 COSINE_TOLERANCE: Mapping[str, float] = {"float32": 1e-5, "bfloat16": 2e-3}
 """Largest distance 1 - cosine between an embedding computed in a batch and alone."""
 
 
 def identities(suites: Sequence[Suite], *, weights: Mapping[str, str], plans: Mapping[str, str]) -> dict[str, Any]:
-    """What a result depends on: commit, versions, and the hashes of data, weights and plans (by training)."""
+    """What a result depends on: code, versions, and the hashes of data, weights and plans (by training)."""
     return {
         "commit": code_version(),
+        "code": code_hash(),
         "versions": {name: _version(name) for name in LIBRARIES},
         "data": {suite.name: suite.fingerprint for suite in suites},
         "weights": dict(weights),
@@ -71,19 +75,27 @@ def summary_of_checks(checks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def code_version() -> str:
     """Commit of a checkout (`+` after it: with changes), else the version of the installed package."""
-    root = Path(__file__).resolve().parents[1]
-    if not (root / ".git").exists():
+    if not (_ROOT / ".git").exists():
         return _version("hybrid-batches")
     try:
         commit, changes = (
             subprocess.run(
-                ["git", "-C", str(root), *command], capture_output=True, text=True, check=True
+                ["git", "-C", str(_ROOT), *command], capture_output=True, text=True, check=True
             ).stdout.strip()
             for command in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         )
     except (OSError, subprocess.CalledProcessError):  # no git, or a checkout of another user
         return _version("hybrid-batches")
     return f"{commit}+" if changes else commit
+
+
+def code_hash(root: Path = _ROOT) -> str:
+    """Hash of our own source files: a job that was submitted, or an installed package, has no commit."""
+    hasher = hashlib.sha256()
+    for file in sorted(file for package in _PACKAGES for file in (root / package).rglob("*.py")):
+        content = file.read_bytes()
+        hasher.update(f"{file.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return hasher.hexdigest()[:16]
 
 
 def _version(name: str) -> str:

@@ -73,7 +73,6 @@ class Effect:
     low: float
     high: float
     margin: float = 0.0
-    p_holm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +93,8 @@ def decide(kind: str, effects: Sequence[Effect]) -> str:
 
     better: every interval is above zero; contradicted as soon as one is below. comparable (non-inferior): above minus the
     margin. same (equivalent): within the margin on both sides; without a margin equality cannot be shown, only refuted.
+    Intervals are not corrected for the number of claims: Holm's p-values exist for "better" alone, and their family grows with
+    every suite of a run, so that a claim about one suite would hang on which others were evaluated.
     """
     if kind == "same":
         if any(e.low > e.margin or e.high < -e.margin for e in effects):
@@ -180,9 +181,7 @@ def _effect(claim: Claim, suite: str, result: Json, arm: str, reference: str) ->
             return None
         sign = (1 if row["arm"] == arm else -1) * (-1 if claim.metric in IN_RANKS else 1)
         low, high = sorted((sign * row["low"], sign * row["high"]))
-        return Effect(
-            arm, reference, sign * row["value"], low, high, float(row.get("margin") or 0.0), row.get("p_holm")
-        )
+        return Effect(arm, reference, sign * row["value"], low, high, float(row.get("margin") or 0.0))
     return None
 
 

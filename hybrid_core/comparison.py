@@ -43,7 +43,7 @@ def compare(
     arms: Arms,
     config: EvaluateConfig,
     *,
-    in_domain: str,
+    in_domain: str | None,
     seed: int,
     free: Free | None = None,
     margins: Mapping[str, float] | None = None,
@@ -54,7 +54,7 @@ def compare(
         arms: evaluations by arm and suite. An arm may lack settings (BM25 has mono only) and suites: levels exist where the
             arm does, differences where both arms do.
         config: resamples, confidence, margin.
-        in_domain: suite of the training domain.
+        in_domain: suite of the training domain; None: not known, so that no suite counts as shifted.
         seed: of the resamples.
         free: which arms are free baselines: {"of": model or "", "method": name}.
         margins: largest difference that does not matter, by metric; by default `config.margin` for those of `IN_SHARES`.
@@ -73,7 +73,8 @@ def compare(
     free = {} if free is None else free
     _check_free(free, list(arms))
     rules = Rules(config.bootstrap_samples, config.confidence, seed, _margins(config) if margins is None else margins)
-    names = [in_domain, *dict.fromkeys(s for by_suite in arms.values() for s in by_suite if s != in_domain)]
+    known = [in_domain] if in_domain is not None else []
+    names = list(dict.fromkeys([*known, *(s for by_suite in arms.values() for s in by_suite)]))
     suites = {name: _scored(name, seeds, free, rules) for name in names}
     chosen = contrasts(list(arms), free)
     shift_effects, shift_by_suite = shift_rows(suites, chosen, in_domain, rules)

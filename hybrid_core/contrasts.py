@@ -135,14 +135,18 @@ def _adjusted(tested: Sequence[_Tested], p_values: np.ndarray) -> np.ndarray:
 
 
 def shift_rows(
-    suites: Suites, chosen: Sequence[Contrast], in_domain: str, rules: Rules
+    suites: Suites, chosen: Sequence[Contrast], in_domain: str | None, rules: Rules
 ) -> tuple[list[Json], list[Json]]:
     """Difference-in-differences: does a contrast grow (positive) or shrink when the domain changes?
 
     Returns:
-        One row per setting, metric and contrast for the mean over the shifted suites; and one per shifted suite.
+        One row per setting, metric and contrast for the mean over the shifted suites; and one per shifted suite. None
+        where the training domain is not known.
     """
-    effects, by_suite = [], []
+    effects: list[Json] = []
+    by_suite: list[Json] = []
+    if in_domain is None:
+        return effects, by_suite
     for key in suites[in_domain].keys:
         for c in chosen:
             change = {

@@ -42,6 +42,22 @@ class Evaluation:
     pool_sizes: dict[str, int]
 
 
+@dataclass(frozen=True)
+class _Labels:
+    """Labels of the queries as arrays, made once for all settings and pools: they take rows without a loop over queries."""
+
+    columns: dict[str, pa.Array]
+    query_language: np.ndarray
+    passage_language: np.ndarray
+
+    @classmethod
+    def of(cls, suite: Suite) -> _Labels:
+        q = suite.queries
+        columns = {"query_id": q.ids, "meaning_id": q.meaning_ids, "domain": q.domains, "query_language": q.languages}
+        arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+        return cls(arrays, np.array(q.languages), np.array(suite.passages.languages))
+
+
 def evaluate(suite: Suite, queries: np.ndarray, passages: np.ndarray, *, top_k: int = 10) -> Evaluation:
     """Score one encoder in all settings of a suite from one set of embeddings.
 
@@ -57,14 +73,14 @@ def evaluate(suite: Suite, queries: np.ndarray, passages: np.ndarray, *, top_k: 
 
 def score(suite: Suite, ranks: RelevantRanks, *, top_k: int = 10) -> Evaluation:
     """From ranks to scores, in the settings of the suite. Arguments as in `evaluate`."""
-    tables = [_score_setting(suite, ranks, setting, pool) for setting, pool in _pools(suite, ranks.languages)]
+    labels = _Labels.of(suite)
+    tables = [_score_setting(suite, labels, ranks, setting, pool) for setting, pool in _pools(suite, ranks.languages)]
     histogram = {}
     if "multi" in suite.settings:
         shares = _language_shares(suite, ranks, top_k)
-        tables.append(_score_setting(suite, ranks, "multi", None, shares))
-        query_language = np.array(suite.queries.languages)
+        tables.append(_score_setting(suite, labels, ranks, "multi", None, shares))
         histogram = {
-            lang: dict(zip(ranks.languages, shares[query_language == lang].mean(0).tolist(), strict=True))
+            lang: dict(zip(ranks.languages, shares[labels.query_language == lang].mean(0).tolist(), strict=True))
             for lang in sorted(set(suite.queries.languages))
         }
     pools = dict(zip(ranks.languages, ranks.pool_sizes.tolist(), strict=True))
@@ -89,11 +105,15 @@ def _language_shares(suite: Suite, ranks: RelevantRanks, top_k: int) -> np.ndarr
 
 
 def _score_setting(
-    suite: Suite, ranks: RelevantRanks, setting: str, pool: int | None, shares: np.ndarray | None = None
+    suite: Suite,
+    labels: _Labels,
+    ranks: RelevantRanks,
+    setting: str,
+    pool: int | None,
+    shares: np.ndarray | None = None,
 ) -> pa.Table:
     """Per-query scores of one setting in one pool language (None: all languages pooled)."""
-    query_language = np.array(suite.queries.languages)
-    passage_language = np.array(suite.passages.languages)[ranks.passage]
+    query_language, passage_language = labels.query_language, labels.passage_language[ranks.passage]
     if pool is None:
         rank, judged = 1 + ranks.ahead.sum(1), np.ones(len(ranks.query), dtype=bool)
         asked = np.ones(len(query_language), dtype=bool)
@@ -106,17 +126,16 @@ def _score_setting(
     rows = np.flatnonzero(asked & (sorted_ranks > 0).any(1))
     sorted_ranks = sorted_ranks[rows]
     columns = _metric_columns(sorted_ranks) | _bias_columns(suite, ranks, rows, sorted_ranks, shares)
-    return pa.table(_identity_columns(suite, setting, rows, pool_name) | columns)
+    return pa.table(_identity_columns(suite, labels, setting, rows, pool_name) | columns)
 
 
-def _identity_columns(suite: Suite, setting: str, rows: np.ndarray, pool_name: str) -> dict[str, pa.Array]:
-    q = suite.queries
-    labels = {"query_id": q.ids, "meaning_id": q.meaning_ids, "domain": q.domains, "query_language": q.languages}
+def _identity_columns(
+    suite: Suite, labels: _Labels, setting: str, rows: np.ndarray, pool_name: str
+) -> dict[str, pa.Array]:
     fixed = {"suite": suite.name, "setting": setting, "passage_language": pool_name}
-    texts = {name: [values[i] for i in rows] for name, values in labels.items()} | {
-        n: [v] * len(rows) for n, v in fixed.items()
-    }
-    return {name: pa.array(values, pa.string()).dictionary_encode() for name, values in texts.items()}
+    texts = {name: values.take(pa.array(rows)) for name, values in labels.columns.items()}
+    texts |= {name: pa.repeat(pa.scalar(value, pa.string()), len(rows)) for name, value in fixed.items()}
+    return {name: values.dictionary_encode() for name, values in texts.items()}
 
 
 def _metric_columns(sorted_ranks: np.ndarray) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from hybrid_core import baselines
 from hybrid_core.bm25 import rank_bm25
 from hybrid_core.config import EvaluateConfig
 from hybrid_core.data.suites import Suite
+from hybrid_core.data.suites.collection import VARIANT
 from hybrid_core.evaluate import Evaluation, evaluate, score
 from hybrid_core.metrics.geometry import geometry
 from hybrid_core.robustness.distractors import passages_of, with_distractors
@@ -27,8 +28,6 @@ from hybrid_core.robustness.perturbations import changed_share, perturbed
 Embeddings = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Suite name -> unit vectors of its queries and of its passages."""
 BM25 = "bm25"
-VARIANT = "~"
-"""Stands between the name of a suite and that of its variant."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from hybrid_core.backbones import backbone_for
 from hybrid_core.config import ModelConfig
 from hybrid_core.errors import RequestError
 from hybrid_core.packaged import packaged_directory
-from hybrid_core.storage import MARKER, is_remote, local_directory
+from hybrid_core.storage import MARKER, is_remote, local_directory, read_json
 from hybrid_core.vocabulary import trim
 
 Kind = Literal["query", "passage"]
@@ -169,6 +169,12 @@ def model_fingerprint(name: str) -> str:
         with file.open("rb") as stream:
             hasher.update(hashlib.file_digest(stream, "sha256").digest())
     return hasher.hexdigest()
+
+
+def trained_under(name: str) -> str:
+    """Hash of the batch plan that a model was trained with; "" where its directory does not say."""
+    marker = Path(_source(name)) / MARKER
+    return str(read_json(str(marker)).get("plan_hash", "")) if marker.exists() else ""
 
 
 def require_peft() -> Any:

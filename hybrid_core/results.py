@@ -29,9 +29,10 @@ def compare_measured(
     suites: Sequence[Suite],
     config: EvaluateConfig,
     *,
-    in_domain: str,
+    in_domain: str | None,
     seed: int,
     seen: Sequence[str] = (),
+    bm25: Mapping[str, Evaluation] | None = None,
 ) -> Json:
     """Everything a report says about these models: `comparison.compare` and what goes beside it.
 
@@ -39,11 +40,14 @@ def compare_measured(
         measured: by model, in the order of the report; the first is what others are compared with.
         suites: the suites as they are, without variants.
         config: intervals, baselines.
-        in_domain: suite of the training domain.
+        in_domain: suite of the training domain; None: not known.
         seed: of the resamples.
         seen: languages of the training data; empty: nothing is said about unseen ones.
+        bm25: its evaluations by suite, where they are there already; None: made here, if `config.baselines` has it.
     """
-    arms, free = _with_free_baselines(measured, suites, config)
+    if bm25 is None and BM25 in config.baselines:
+        bm25 = evaluate_bm25(suites, config.top_k)
+    arms, free = _with_free_baselines(measured, bm25)
     comparison = compare(arms, config, in_domain=in_domain, seed=seed, free=free)
     comparison["without_passages"] = {
         suite.name: list(missing)
@@ -83,7 +87,7 @@ def _variants_of(seeds: Sequence[Measurement], suite: str) -> dict[str, list[Eva
 Arms = dict[str, dict[str, Sequence[Evaluation]]]
 
 
-def _with_free_baselines(measured: Measured, suites: Sequence[Suite], config: EvaluateConfig) -> tuple[Arms, Json]:
+def _with_free_baselines(measured: Measured, bm25: Mapping[str, Evaluation] | None) -> tuple[Arms, Json]:
     """Arms (suite -> evaluation of every seed), and which of them cost nothing beside a model that is there."""
     arms: Arms = {}
     free: Json = {}
@@ -93,8 +97,8 @@ def _with_free_baselines(measured: Measured, suites: Sequence[Suite], config: Ev
             name = f"{model}+{method}"
             arms[name] = {suite: [m.free[method][suite] for m in seeds] for suite in seeds[0].free[method]}
             free[name] = {"of": model, "method": method}
-    if BM25 in config.baselines:
-        arms[BM25] = {suite: [e] for suite, e in evaluate_bm25(suites, config.top_k).items()}
+    if bm25 is not None:
+        arms[BM25] = {suite: [e] for suite, e in bm25.items()}
         free[BM25] = {"of": "", "method": BM25}
     return arms, free
 

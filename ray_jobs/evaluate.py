@@ -7,14 +7,21 @@ import sys
 import time
 
 from hybrid_core.config import Config
-from hybrid_core.results import compare_measured
 from hybrid_core.summary import label, language_means, setting_means
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_evaluation, publish_comparison
-from ray_jobs.scoring import certificate, measure_model, scored_suites, suites_and_variants, suites_of
-from ray_jobs.steps import check_output, connect_for, prepare_base
+from ray_jobs.scoring import (
+    certificate,
+    compare_and_keep,
+    in_domain,
+    measure_model,
+    scored_suites,
+    suites_and_variants,
+    suites_of,
+)
+from ray_jobs.steps import check_output, connect_for, plan_of, prepare_base
 
 _SHOWN = {
     "mono": ("mAP", "R_1"),
@@ -27,6 +34,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Encode and score `model.name` on all suites."""
     started = time.monotonic()
     suites = suites_of(config)
+    inside = in_domain(config, suites)
     whole = suites_and_variants(config, suites)
     check_output(config)
     base = prepare_base(config, whole, with_corpus=False)
@@ -42,12 +50,13 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             tracked.log_metrics(0, {n: v for e in evaluations.values() for n, v in language_means(e).items()})
             _tracking.log_scores(tracked, scored_suites(measured))
             before = time.monotonic()
-            comparison = compare_measured(
-                {"model": [measured]}, suites, config.evaluate,
-                in_domain=suites[0].name, seed=config.seed, seen=config.evaluate.seen_languages,
-            )  # fmt: skip
+            comparison = compare_and_keep(
+                config, {"model": [measured]}, suites, in_domain=inside, seen=config.evaluate.seen_languages
+            )
             comparing = time.monotonic() - before
-            comparison["certificate"] = certificate(config, suites, {"model": base}, {"model": [measured]}, {})
+            comparison["certificate"] = certificate(
+                config, suites, {"model": base}, {"model": [measured]}, {"model": plan_of(base)}
+            )
             comparison["run"] = describe_evaluation("evaluate", config, args, suites) | {
                 "seconds": measured.seconds | {"comparison": comparing, "total": time.monotonic() - started}
             }
@@ -66,6 +75,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
 def describe(config: Config, args: argparse.Namespace) -> str:
     """What a run would do."""
     suites = suites_of(config)
+    in_domain(config, suites)
     lines = [
         f"{s.name}: {len(s.queries):,} queries, pool of {len(s.passages):,} ({s.candidate_text}), {', '.join(s.settings)}; {s.licence}"
         for s in suites

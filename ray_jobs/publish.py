@@ -95,7 +95,7 @@ def _pictures(comparison: dict[str, Any]) -> dict[str, Any]:
         pictures["rank_distances.png"] = figures.rank_distance_figure(comparison)
     for suite in dict.fromkeys(row["suite"] for row in comparison["perturbations"]):
         pictures[f"perturbations_{suite}.png"] = figures.perturbation_figure(comparison, suite)
-    if len(comparison["suites"]) > 1 and {"hybrid", "mono"} <= set(comparison["arms"]):
+    if comparison["shift_effects"] and {"hybrid", "mono"} <= set(comparison["arms"]):
         pictures["shift_hybrid_mono.png"] = figures.shift_figure(comparison, "hybrid", "mono")
     return pictures
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,12 @@ from hybrid_core.config import Config
 from hybrid_core.data.sources import open_sources
 from hybrid_core.data.suites import Suite, Texts, load_suites
 from hybrid_core.data.suites.trec import write_qrels, write_run
+from hybrid_core.errors import RequestError, nearest
 from hybrid_core.evaluate import Evaluation
-from hybrid_core.measure import Measurement, measure, with_variants
+from hybrid_core.measure import BM25, Measurement, evaluate_bm25, measure, with_variants
 from hybrid_core.metrics.fertility import fertility_rows
 from hybrid_core.model import Kind, exported_model, load_encoder
+from hybrid_core.results import compare_measured
 from hybrid_core.robustness.lexicon import Lexicon, build_lexicon, read_lexicon
 from hybrid_core.search import top_k
 from hybrid_core.storage import absolute, join
@@ -35,6 +36,18 @@ def suites_of(config: Config) -> list[Suite]:
     )
 
 
+def in_domain(config: Config, suites: Sequence[Suite]) -> str | None:
+    """The suite of the training domain that the request names; None if it names none.
+
+    Raises:
+        RequestError: it is not among the suites.
+    """
+    name, names = config.evaluate.in_domain, [suite.name for suite in suites]
+    if name is not None and name not in names:
+        raise RequestError(f"evaluate.in_domain={name!r} is not among the suites{nearest(name, names)}")
+    return name
+
+
 def suites_and_variants(config: Config, suites: Sequence[Suite]) -> list[Suite]:
     """The suites, and after each the perturbed and enlarged ones that the request asks for."""
     return with_variants(suites, config.evaluate, seed=config.seed, lexicon=_lexicon(config))
@@ -43,7 +56,7 @@ def suites_and_variants(config: Config, suites: Sequence[Suite]) -> list[Suite]:
 def _lexicon(config: Config) -> Lexicon | None:
     wanted = config.evaluate.lexicon
     if wanted != "corpus":
-        return read_lexicon(Path(wanted)) if wanted else None
+        return read_lexicon(wanted) if wanted else None
     questions: dict[str, dict[str, str]] = {}
     for source in open_sources(config).values():
         for language in source.corpus.languages:
@@ -67,15 +80,13 @@ def encode_suites(config: Config, model: str, suites: Sequence[Suite]) -> dict[s
 
 
 def measure_model(config: Config, model: str, suites: Sequence[Suite], name: str, *, seed: int) -> Measurement:
-    """Measure a model on suites and their variants; per-query scores are kept as Parquet under `<output>/scores/<name>`."""
+    """Measure a model on suites and their variants, and keep the per-query scores."""
     started = time.perf_counter()
     vectors = encode_suites(config, model, suites)
     encoding = time.perf_counter() - started
     found = measure(suites, vectors, config.evaluate, seed=seed)
     found.seconds["encoding"] = encoding
-    for scored, evaluation in scored_suites(found).items():
-        file = join(absolute(config.output), "scores", name, f"{scored}.parquet")
-        storage.write_bytes(file, parquet_bytes(evaluation.per_query))
+    keep_scores(config, found, name)
     clean = [suite for suite in suites if suite.name in found.evaluations]
     for suite in clean if config.evaluate.run_depth else ():
         _write_runs(config, suite, *vectors[suite.name], name)
@@ -84,6 +95,34 @@ def measure_model(config: Config, model: str, suites: Sequence[Suite], name: str
         found.geometry.extend({"suite": s.name, **row} for s in clean for row in fertility_rows(encoder.tokenizer, s))
     found.checks.update(check_invariance(encoder, suites, vectors, precision=config.encode.precision, seed=seed))
     return found
+
+
+def keep_scores(config: Config, found: Measurement, name: str) -> None:
+    """Per-query scores as Parquet: of the model under `<output>/scores/<name>`, of each free baseline under `<name>+<method>`."""
+    _keep(config, name, scored_suites(found))
+    for method, evaluations in found.free.items():
+        _keep(config, f"{name}+{method}", evaluations)
+
+
+def _keep(config: Config, arm: str, evaluations: Mapping[str, Evaluation]) -> None:
+    for suite, evaluation in evaluations.items():
+        file = join(absolute(config.output), "scores", arm, f"{suite}.parquet")
+        storage.write_bytes(file, parquet_bytes(evaluation.per_query))
+
+
+def compare_and_keep(
+    config: Config,
+    measured: Mapping[str, Sequence[Measurement]],
+    suites: Sequence[Suite],
+    *,
+    in_domain: str | None,
+    seen: Sequence[str] = (),
+) -> dict[str, Any]:
+    """`results.compare_measured`, with the per-query scores of BM25 kept beside those of the models."""
+    wanted = config.evaluate
+    bm25 = evaluate_bm25(suites, wanted.top_k) if BM25 in wanted.baselines else None
+    _keep(config, BM25, bm25 or {})
+    return compare_measured(measured, suites, wanted, in_domain=in_domain, seed=config.seed, seen=seen, bm25=bm25)
 
 
 def _write_runs(config: Config, suite: Suite, queries: np.ndarray, passages: np.ndarray, name: str) -> None:

@@ -15,7 +15,7 @@ from hybrid_core.data.sources import Sources, open_sources, plan_for
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError, nearest
 from hybrid_core.evaluate import METRICS
-from hybrid_core.model import export, load_encoder, model_fingerprint, require_peft
+from hybrid_core.model import export, load_encoder, model_fingerprint, require_peft, trained_under
 from hybrid_core.objective import Objective
 from hybrid_core.plan import BatchPlan
 from hybrid_core.settings import as_dict, build, digest
@@ -111,12 +111,17 @@ def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) 
     scratch = Path(tempfile.mkdtemp())
     try:
         export(encoder, scratch)
-        storage.mark_complete(scratch, kind="encoder", source=config.model.name)
+        storage.mark_complete(scratch, kind="encoder", source=config.model.name, plan_hash=trained_under(model["name"]))
         storage.upload_directory(scratch, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     _check_dimensions(config, target)
     return target
+
+
+def plan_of(base: str) -> str:
+    """Hash of the batch plan that the model behind a prepared base was trained with; "" where none is known."""
+    return str(storage.read_json(join(base, storage.MARKER)).get("plan_hash", ""))
 
 
 def _check_dimensions(config: Config, base: str) -> None:

@@ -16,7 +16,6 @@ from hybrid_core.errors import RequestError, nearest
 from hybrid_core.measure import Measurement
 from hybrid_core.report.answer import short_answer
 from hybrid_core.report.text import terminal_table
-from hybrid_core.results import compare_measured
 from hybrid_core.storage import absolute
 from hybrid_core.summary import language_means, setting_means
 from ray_jobs import _tracking
@@ -25,6 +24,8 @@ from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_training, flags_of, publish_comparison
 from ray_jobs.scoring import (
     certificate,
+    compare_and_keep,
+    in_domain,
     measure_model,
     scored_suites,
     seen_languages,
@@ -84,11 +85,7 @@ def check(config: Config) -> list[Suite]:
         raise RequestError(f"study.arms={','.join(config.study.arms)!r} must name each arm once")
     suites = suites_of(config)
     check_select(config, suites)
-    names = [s.name for s in suites]
-    if config.study.in_domain is not None and config.study.in_domain not in names:
-        raise RequestError(
-            f"study.in_domain={config.study.in_domain!r} is not among the suites{nearest(config.study.in_domain, names)}"
-        )
+    in_domain(config, suites)
     if len(set(config.study.seeds)) < len(config.study.seeds):
         raise RequestError(f"study.seeds={','.join(map(str, config.study.seeds))} must name each seed once")
     for arm in config.study.arms:
@@ -112,9 +109,9 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
                 _say(started, f"arm {number} of {len(config.study.arms)}: {arm}")
                 found.run(arm)
             _say(started, "comparing the arms")
-            comparison = compare_measured(
-                found.measured, suites, config.evaluate,
-                in_domain=config.study.in_domain or suites[0].name, seed=config.seed, seen=seen_languages(config),
+            comparison = compare_and_keep(
+                config, found.measured, suites,
+                in_domain=in_domain(config, suites) or suites[0].name, seen=seen_languages(config),
             )  # fmt: skip
             comparison["certificate"] = certificate(config, suites, found.models, found.measured, found.plans)
             comparison["run"] = describe_training("study", config, args, suites, _seeds(config)) | {

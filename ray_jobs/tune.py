@@ -14,7 +14,6 @@ from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError
 from hybrid_core.measure import Measurement
 from hybrid_core.recipes import load_config, merged, nested
-from hybrid_core.results import compare_measured
 from hybrid_core.schedule import DEFAULT_ALPHA
 from hybrid_core.settings import as_dict, build
 from hybrid_core.storage import absolute, join
@@ -25,6 +24,8 @@ from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_training, publish_alpha_curves, publish_comparison
 from ray_jobs.scoring import (
     certificate,
+    compare_and_keep,
+    in_domain,
     measure_model,
     scored_suites,
     seen_languages,
@@ -66,6 +67,7 @@ def check(config: Config, chosen: Space) -> list[Suite]:
         raise RequestError(
             f"the objective {chosen.objective!r} of space {chosen.name!r} needs suite {suite!r} in evaluate.suites"
         )
+    in_domain(config, suites)
     if not config.train.evaluate_every:
         raise RequestError("train.evaluate_every=0: the scheduler would see no metric; set it to a number of steps")
     for point in chosen.points():
@@ -99,9 +101,9 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
                 _tracking.log_scores(tracked, scored_suites(found))
                 measurements[name] = found
             arms = _without_seeds(chosen, measurements)
-            comparison = compare_measured(
-                arms, suites, config.evaluate,
-                in_domain=chosen.objective.split("/")[0], seed=config.seed, seen=seen_languages(config),
+            comparison = compare_and_keep(
+                config, arms, suites,
+                in_domain=in_domain(config, suites) or chosen.objective.split("/")[0], seen=seen_languages(config),
             )  # fmt: skip
             plans = {name: check_plan(trial).hash for name, (trial, _, _) in trials.items()}
             models = {name: model for name, (_, model, _) in trials.items()}

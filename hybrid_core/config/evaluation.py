@@ -75,6 +75,11 @@ class EvaluateConfig:
         ("sample",),
         "suite names, folders or URIs; `sample` stands for the five built-in ones, `miracl/sw+bn` chooses languages",
     )
+    in_domain: str | None = setting(
+        None,
+        "suite of the training domain; the others count as shifted. unset: in a study the first suite, in a sweep that of "
+        "the objective; in `ray_jobs.evaluate`, which does not know what the model was trained on, none",
+    )
     candidate_text: str = setting(
         "sentence",
         "what a LAReQA candidate is: the sentence, or the sentence followed by its paragraph",

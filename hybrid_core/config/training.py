@@ -153,6 +153,3 @@ class StudyConfig:
         "`base` (no training), a policy, `hybrid@0.25` for another alpha, `hybrid/4` for plan.draws_per_step=4",
     )
     seeds: tuple[int, ...] = setting((), "train every arm once with each; empty: `seed`", low=0, high=2**31 - 1)
-    in_domain: str | None = setting(
-        None, "suite of the training domain; the others count as shifted. unset: the first of evaluate.suites"
-    )

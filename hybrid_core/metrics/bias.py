@@ -19,7 +19,10 @@ def rank_distance(ranks: np.ndarray) -> np.ndarray:
 
 
 def max_rank(ranks: np.ndarray) -> np.ndarray:
-    """Max@R: the rank by which all relevant passages have been found. Rank distance alone rewards being uniformly bad."""
+    """Max@R (arXiv 2604.05684): the rank by which all relevant passages have been found.
+
+    Rank distance alone rewards being uniformly bad.
+    """
     return _or_nan(ranks.max(1), ranks)
 
 

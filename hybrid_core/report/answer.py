@@ -12,6 +12,7 @@ from hybrid_core.report.lookup import (
     contrasts,
     difference,
     level,
+    main_suite,
     policy_of,
     settings_in,
     shift_effect,
@@ -66,7 +67,7 @@ def _focus(comparison: Comparison) -> tuple[str, list[str]]:
 
 
 def _against(comparison: Comparison, arm: str, reference: str) -> str:
-    suite = comparison["in_domain"]
+    suite = main_suite(comparison)
     parts: dict[str, list[str]] = {"higher": [], "lower": [], "undecided": []}
     for setting in settings_in(comparison, [suite]):
         estimate = difference(comparison, suite, setting, "mAP", arm, reference)
@@ -81,7 +82,7 @@ def _against(comparison: Comparison, arm: str, reference: str) -> str:
 
 
 def _bias(comparison: Comparison, arm: str, references: Sequence[str]) -> str:
-    suite = comparison["in_domain"]
+    suite = main_suite(comparison)
     own, distance = (level(comparison, suite, "multi", m, arm) for m in ("same_language_share", "rank_distance_share"))
     if own is None or distance is None:
         return ""
@@ -103,7 +104,7 @@ def _rank_distance_clauses(comparison: Comparison, arm: str, references: Sequenc
     words = {"lower": "lower than", "higher": "higher than", "undecided": "no difference can be claimed from"}
     found: dict[str, list[str]] = {word: [] for word in words}
     for other in references:
-        estimate = difference(comparison, comparison["in_domain"], "multi", "rank_distance_share", arm, other)
+        estimate = difference(comparison, main_suite(comparison), "multi", "rank_distance_share", arm, other)
         if estimate is not None:
             found[_direction(estimate)].append(f"{other} {_numbers(estimate)}")
     return "".join(f"; {words[word]} {listed(names)}" for word, names in found.items() if names)
@@ -119,7 +120,7 @@ def _shift(comparison: Comparison, arm: str, references: Sequence[str]) -> str:
 
 def _shift_clause(comparison: Comparison, arm: str, reference: str) -> str:
     """Settings by direction of the shift effect; sizes only where the direction is decided."""
-    suite = comparison["in_domain"]
+    suite = main_suite(comparison)
     found: dict[str, list[str]] = {}
     for setting in settings_in(comparison, [suite]):
         effect = shift_effect(comparison, setting, "mAP", arm, reference)
@@ -135,8 +136,8 @@ def _shift_clause(comparison: Comparison, arm: str, reference: str) -> str:
 
 
 def _levels_in_short(comparison: Comparison) -> list[str]:
-    """One arm: its levels, its weakest language pair, its language bias."""
-    (arm,), suite = comparison["arms"], comparison["in_domain"]
+    """One arm: its levels, those on all suites, its weakest language pair, its language bias."""
+    (arm,), suite = comparison["arms"], main_suite(comparison)
     levels = {s: level(comparison, suite, s, "mAP", arm) for s in settings_in(comparison, [suite])}
     named = [
         f"{points(e.value)} ({interval_points(e)}) in {SETTING_TITLES[s].lower()}"
@@ -145,6 +146,7 @@ def _levels_in_short(comparison: Comparison) -> list[str]:
     ]
     start = f"{arm} on {suite_title(suite)}, mAP × 100 with {percent(comparison['confidence'])} intervals"
     found = [f"{start}: {listed(named)} retrieval."] if named else []
+    found += _over_suites(comparison, arm)
     cells = [row for row in comparison["heat_maps"] if row["suite"] == suite and row["value"] == row["value"]]
     if cells:
         low, high = min(cells, key=lambda row: row["value"]), max(cells, key=lambda row: row["value"])
@@ -159,6 +161,18 @@ def _levels_in_short(comparison: Comparison) -> list[str]:
             f"of the top {top_k(comparison)} {points(own.value)}% (uniform {points(uniform_share(comparison, suite))}%)."
         )
     return found
+
+
+def _over_suites(comparison: Comparison, arm: str) -> list[str]:
+    """Where an arm is lowest and highest, in one sentence; none if no setting occurs in several suites."""
+    parts = []
+    for setting in settings_in(comparison):
+        levels = {s: level(comparison, s, setting, "mAP", arm) for s in comparison["suites"]}
+        known = sorted((e.value, suite_title(suite)) for suite, e in levels.items() if e is not None)
+        if len(known) > 1:
+            (low, worst), (high, best) = known[0], known[-1]
+            parts.append(f"{SETTING_TITLES[setting].lower()} from {points(low)} on {worst} to {points(high)} on {best}")
+    return [f"Over all {len(comparison['suites'])} suites, mAP × 100: {'; '.join(parts)}."] if parts else []
 
 
 def _direction(estimate: Estimate) -> str:

@@ -13,18 +13,25 @@ from hybrid_core.report.style import SETTING_TITLES, percent, points
 from hybrid_core.stats import Estimate
 from hybrid_core.summary import label
 
+_SHOWN = ("mAP", "rank_distance")
+"""Metrics with a table; `report.json` holds more, for comparisons with papers, and a page of all would hide these."""
 _NAMES = {"languages": "language", "domains": "domain"}
 
 
 def breakdown_tables(comparison: Comparison, key: str, suite: str) -> list[Table]:
-    """Tables of one suite, in the order mono, cross, multi.
+    """Tables of mAP and rank distance in one suite, in the order mono, cross, multi.
 
     Args:
         comparison: result of `compare`.
         key: "languages" (of the queries) or "domains".
         suite: which suite.
     """
-    rows = [row for row in comparison.get(key) or [] if row["suite"] == suite and row["arm"] in models(comparison)]
+    arms = models(comparison)
+    rows = [
+        row
+        for row in comparison.get(key) or []
+        if row["suite"] == suite and row["arm"] in arms and row["metric"] in _SHOWN
+    ]
     found = []
     for setting in SETTINGS:
         for metric in dict.fromkeys(row["metric"] for row in rows if row["setting"] == setting):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from hybrid_core.report.arms import models_only
 from hybrid_core.report.free import free_contrasts, trained_arms
-from hybrid_core.report.lookup import FEW_QUESTIONS, Comparison, run_of, shifted_suites, was_trained
+from hybrid_core.report.lookup import FEW_QUESTIONS, Comparison, run_of, was_trained
 from hybrid_core.report.statements import bias_statements, retrieval_statements, shift_statements
 from hybrid_core.report.style import listed, percent, suite_title
 
@@ -87,7 +87,7 @@ def _sample(comparison: Comparison) -> str:
 
 
 def _suites_differ(comparison: Comparison) -> str:
-    if not shifted_suites(comparison):
+    if len(comparison["suites"]) < 2:
         return ""
     return (
         "Suites differ in difficulty as well as in domain: compare arms within a suite, not levels between suites. "

@@ -11,7 +11,15 @@ from collections.abc import Mapping, Sequence
 from hybrid_core.report.arms import free_baselines, grouped, models
 from hybrid_core.report.cells import Block, Row, Table, difference_cell, level_cell, ungrouped
 from hybrid_core.report.letters import letters
-from hybrid_core.report.lookup import Comparison, baseline, estimate_of, free_references, settings_in, shifted_suites
+from hybrid_core.report.lookup import (
+    Comparison,
+    baseline,
+    estimate_of,
+    free_references,
+    main_suite,
+    settings_in,
+    shifted_suites,
+)
 from hybrid_core.report.style import (
     SETTING_TITLES,
     arm_phrase,
@@ -67,7 +75,7 @@ def _contrasts(comparison: Comparison) -> _Contrasts:
 
 
 def _against_free(comparison: Comparison, found: _Contrasts, arm: str, references: Sequence[str]) -> str:
-    inside, phrase = comparison["in_domain"], arm_phrase(arm)
+    inside, phrase = main_suite(comparison), arm_phrase(arm)
     do, beat = ("do", "beat") if phrase.endswith(" batches") else ("does", "beats")
     missed: list[str] = []
     beaten: list[str] = []
@@ -107,7 +115,7 @@ def _outside(comparison: Comparison, found: _Contrasts, arm: str, references: Se
 
 def _added(comparison: Comparison, found: _Contrasts, references: Sequence[str]) -> str:
     """One model, nothing trained: where a free baseline is above the model itself."""
-    (model,), suite = models(comparison)[:1], comparison["in_domain"]
+    (model,), suite = models(comparison)[:1], main_suite(comparison)
     above: list[str] = []
     for reference in references:
         gains = [

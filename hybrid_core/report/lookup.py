@@ -67,9 +67,15 @@ def settings_in(comparison: Comparison, suites: Sequence[str] | None = None) -> 
     return [setting for setting in SETTINGS if setting in found]
 
 
+def main_suite(comparison: Comparison) -> str:
+    """The suite that sentences speak of first: that of the training domain, the first where it is not known."""
+    return str(comparison["in_domain"] or comparison["suites"][0])
+
+
 def shifted_suites(comparison: Comparison, setting: str | None = None) -> list[str]:
-    """Suites outside the training domain, those that have the setting if one is given."""
-    outside = [suite for suite in comparison["suites"] if suite != comparison["in_domain"]]
+    """Suites outside the training domain, those that have the setting if one is given; none where the domain is not known."""
+    inside = comparison["in_domain"]
+    outside = [suite for suite in comparison["suites"] if inside is not None and suite != inside]
     return [suite for suite in outside if setting is None or setting in settings_in(comparison, [suite])]
 
 

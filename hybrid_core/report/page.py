@@ -22,6 +22,7 @@ from hybrid_core.report.lookup import (
     contrasts,
     free_references,
     languages_of,
+    main_suite,
     run_of,
     settings_in,
     shifted_suites,
@@ -82,7 +83,7 @@ def _content(comparison: Comparison) -> dict[str, Any]:
 
 def _about(comparison: Comparison) -> dict[str, Any]:
     """What was compared, and what was run."""
-    run, inside, trained = run_of(comparison), comparison["in_domain"], was_trained(comparison)
+    run, inside, trained = run_of(comparison), main_suite(comparison), was_trained(comparison)
     return {
         "title": str(run.get("title") or "Retrieval report"),
         "run": run,
@@ -148,8 +149,8 @@ def _free(comparison: Comparison) -> dict[str, Any] | None:
 
 
 def _opened(found: Sequence[Table], comparison: Comparison) -> list[tuple[bool, Table]]:
-    """(Open at once, table): the training domain and all suites together are, the other suites are not."""
-    opened = (suite_title(comparison["in_domain"]), "all suites")
+    """(Open at once, table): the main suite and all suites together are, the others are not."""
+    opened = (suite_title(main_suite(comparison)), "all suites")
     return [(table.caption.split(":")[0] in opened, table) for table in found]
 
 

@@ -216,8 +216,8 @@ def _elsewhere(findings: Sequence[Finding], runs: Sequence[str]) -> dict[str, An
 
 _CLAIM_NOTE = (
     "Positive: in favour of the claim. Differences of quality are points, of rank distance ranks; in brackets their "
-    "intervals, each for itself. At least as good: no interval reaches below zero, or below minus the margin where the "
-    "results set one. The published differences have no intervals."
+    "intervals, which decide and are not corrected for the number of claims. At least as good: no interval reaches below "
+    "zero, or below minus the margin where the results set one. The published differences have no intervals."
 )
 _NOTES, _DISCREPANCIES = "What the paper states and leaves open", "Where it disagrees with itself"
 _ELSEWHERE_NOTE = "Of a claim with two contrasts the weaker one is shown."

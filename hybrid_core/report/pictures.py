@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from hybrid_core.report import figures
 from hybrid_core.report.drawing import Picture, svg
-from hybrid_core.report.lookup import Comparison, contrasts, of_all_queries, policy_of, run_of, top_k
+from hybrid_core.report.lookup import Comparison, contrasts, main_suite, of_all_queries, policy_of, run_of, top_k
 from hybrid_core.report.style import percent, suite_title
 
 _Found = tuple[Figure, str, str]
@@ -15,7 +15,7 @@ _Found = tuple[Figure, str, str]
 
 def pictures(comparison: Comparison) -> list[Picture]:
     """Figures of the main page."""
-    inside = comparison["in_domain"]
+    inside = main_suite(comparison)
     found = [_levels(comparison)]
     if any(row["suite"] == inside for row in comparison["heat_maps"]):
         found.append(_heat_map(comparison, inside))

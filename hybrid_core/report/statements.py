@@ -14,6 +14,7 @@ from hybrid_core.report.lookup import (
     difference,
     includes_zero,
     level,
+    main_suite,
     settings_in,
     shift_effect,
     top_k,
@@ -57,10 +58,10 @@ def retrieval_statements(comparison: Comparison, suite: str | None = None, metri
 
     Args:
         comparison: result of `compare`.
-        suite: which suite; the training domain's by default.
+        suite: which suite; that of the training domain by default, or the first.
         metric: a metric where higher is better; differences are given in points (x 100).
     """
-    where = comparison["in_domain"] if suite is None else suite
+    where = main_suite(comparison) if suite is None else suite
     found = []
     for setting in settings_in(comparison, [where]):
         for arm, reference in contrasts(comparison):
@@ -80,7 +81,7 @@ def retrieval_statements(comparison: Comparison, suite: str | None = None, metri
 
 def bias_statements(comparison: Comparison, suite: str | None = None) -> list[Statement]:
     """One sentence per contrast about rank distance, one about the same-language share of the pooled top (lower: less bias)."""
-    where = comparison["in_domain"] if suite is None else suite
+    where = main_suite(comparison) if suite is None else suite
     found = []
     for metric, sentence in (("rank_distance_share", _rank_distance), ("same_language_share", _same_language)):
         for arm, reference in contrasts(comparison):
@@ -97,7 +98,7 @@ def shift_statements(comparison: Comparison, metric: str = "mAP") -> list[Statem
     for setting in settings_in(comparison):
         for arm, reference in contrasts(comparison):
             effect = shift_effect(comparison, setting, metric, arm, reference)
-            inside = difference(comparison, comparison["in_domain"], setting, metric, arm, reference)
+            inside = difference(comparison, main_suite(comparison), setting, metric, arm, reference)
             if effect is not None and inside is not None:
                 text = _shift(comparison, setting, metric, effect, inside, arm, reference)
                 found.append(Statement(text, effect.excludes_zero, setting, arm, reference))

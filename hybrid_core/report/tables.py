@@ -16,6 +16,7 @@ from hybrid_core.report.lookup import (
     difference,
     languages_of,
     level,
+    main_suite,
     run_of,
     settings_in,
     shifted_mean,
@@ -38,13 +39,18 @@ def main_columns(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def main_table(comparison: Comparison) -> list[Block]:
-    """Levels x 100 of every model: training domain first, then each shifted suite, then their mean (which has no interval)."""
+    """Levels x 100 of every model: training domain first, then each shifted suite, then their mean (which has no interval).
+
+    Where the training domain is not known, the suites stand as they are.
+    """
     comparison = models_only(comparison)
     columns, shifted = main_columns(comparison), shifted_suites(comparison)
-    inside = comparison["in_domain"]
-    title = suite_title(inside) + (" (training domain)" if shifted else "")
-    blocks = [_suite_block(comparison, inside, title, columns)]
-    blocks += [_suite_block(comparison, suite, f"{suite_title(suite)} (shifted)", columns) for suite in shifted]
+    inside = main_suite(comparison)
+    labels = {inside: " (training domain)"} | dict.fromkeys(shifted, " (shifted)") if shifted else {}
+    blocks = [
+        _suite_block(comparison, suite, suite_title(suite) + labels.get(suite, ""), columns)
+        for suite in [inside, *(other for other in comparison["suites"] if other != inside)]
+    ]
     if len(shifted) > 1:
         blocks.append(_mean_block(comparison, columns, f"mean of the {len(shifted)} shifted suites"))
     return blocks

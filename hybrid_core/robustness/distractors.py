@@ -16,6 +16,7 @@ import numpy as np
 from hybrid_core.data.prepare import normalised
 from hybrid_core.data.readers import sentences
 from hybrid_core.data.suites import Suite, Texts
+from hybrid_core.data.suites.collection import VARIANT
 from hybrid_core.errors import RequestError
 from hybrid_core.permutation import derive_key, mix
 
@@ -58,7 +59,7 @@ def with_distractors(suite: Suite, extra: Texts, *, count: int, seed: int) -> Su
         )
     drawn = [(n, lang, c) for lang, found in candidates.items() for n, c in enumerate(found[:count])]
     passages = _appended(suite.passages, extra, [c for _, _, c in sorted(drawn, key=lambda d: d[:2])])
-    return replace(suite, name=f"{suite.name}~distractors_{count}", passages=passages)
+    return replace(suite, name=f"{suite.name}{VARIANT}distractors_{count}", passages=passages)
 
 
 def passages_of(suites: Iterable[Suite]) -> Texts:

@@ -22,6 +22,7 @@ import numpy as np
 
 from hybrid_core.data.jsonl import read_jsonl
 from hybrid_core.data.languages import check_language
+from hybrid_core.data.suites.places import local_file
 from hybrid_core.errors import RequestError
 from hybrid_core.robustness.characters import UNSPACED_LANGUAGES, is_letter, is_mark
 
@@ -30,13 +31,18 @@ Lexicon = Mapping[str, Mapping[str, Mapping[str, str]]]
 _FIELDS = ("language", "word", "target", "translation")
 
 
-def read_lexicon(file: Path) -> dict[str, dict[str, dict[str, str]]]:
-    """Read a lexicon (the form is in this module's docstring).
+def read_lexicon(place: Path | str) -> dict[str, dict[str, dict[str, str]]]:
+    """Read a lexicon (the form is in this module's docstring) from a path, `file://` or `s3://` address.
 
     Raises:
-        RequestError: names file, line and field of what is missing, empty or no language; a word translated into its
-            own language; a file without lines.
+        RequestError: the storage cannot be read (its reason); names file, line and field of what is missing, empty or no
+            language; a word translated into its own language; a file without lines.
     """
+    with local_file(str(place)) as file:
+        return _read(file)
+
+
+def _read(file: Path) -> dict[str, dict[str, dict[str, str]]]:
     lexicon: dict[str, dict[str, dict[str, str]]] = {}
     for number, record in read_jsonl(file, _FIELDS):
         where = f"{file}, line {number}"

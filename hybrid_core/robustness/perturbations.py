@@ -32,6 +32,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybrid_core.data.suites import Suite
+from hybrid_core.data.suites.collection import VARIANT
 from hybrid_core.errors import RequestError, nearest
 from hybrid_core.permutation import derive_key
 from hybrid_core.robustness.characters import UNSPACED_LANGUAGES, clusters, is_mark
@@ -165,7 +166,7 @@ def perturbed(
         _changed(change, id, language, text, rate, seed, name)
         for id, language, text in zip(q.ids, q.languages, q.texts, strict=True)
     ]
-    return replace(suite, name=f"{suite.name}~{name}", queries=replace(q, texts=texts, sentences=list(texts)))
+    return replace(suite, name=f"{suite.name}{VARIANT}{name}", queries=replace(q, texts=texts, sentences=list(texts)))
 
 
 def _checked(name: str, rate: float | None) -> tuple[Perturbation, float]:

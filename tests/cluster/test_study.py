@@ -44,6 +44,8 @@ def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
     assert references == {"base", "mono", "bm25", "base+mean_offset", "base+top_component", "base+csls"}
     scores = pq.read_table(out / "scores" / "mono" / "made_up.parquet")
     assert set(scores["setting"].to_pylist()) == {"mono", "cross", "multi"}
+    for arm in ("bm25", "base+csls", "mono+mean_offset"):
+        assert pq.read_table(out / "scores" / arm / "made_up.parquet").num_rows > 0, arm
 
     model_id = check_tracking(out, first.summary["mlflow_run_id"])
     before = {p: p.stat().st_mtime_ns for p in (out / "models").rglob("*.safetensors")}

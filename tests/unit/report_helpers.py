@@ -59,9 +59,12 @@ def an_evaluation(suite: Suite, language_weight: float, noise: float) -> Evaluat
     return evaluate(suite, vectors(suite.queries), vectors(suite.passages))
 
 
-def a_comparison(suites: list[Suite], arms: Mapping[str, tuple[float, float]] = ARMS) -> Json:
+def a_comparison(
+    suites: list[Suite], arms: Mapping[str, tuple[float, float]] = ARMS, *, known_domain: bool = True
+) -> Json:
     evaluations = {arm: {s.name: an_evaluation(s, *weights) for s in suites} for arm, weights in arms.items()}
-    return compare(evaluations, EvaluateConfig(bootstrap_samples=200), in_domain=suites[0].name, seed=0)
+    inside = suites[0].name if known_domain else None
+    return compare(evaluations, EvaluateConfig(bootstrap_samples=200), in_domain=inside, seed=0)
 
 
 @functools.cache
@@ -164,7 +167,10 @@ def with_sections(comparison: Json) -> Json:
 
     parts = [("", ""), *((language, "") for language in LANGUAGES), ("", "law & order")]
     return comparison | {
-        "languages": [row | {"language": x} | level() for row in labels for x in languages_of(comparison, row["suite"])],
+        "languages": [
+            row | {"metric": metric, "language": x} | level()
+            for metric in ("mAP", "R_1") for row in labels for x in languages_of(comparison, row["suite"])
+        ],
         "domains": [row | {"domain": x} | level() for row in labels for x in ("law & order", "news") if row["suite"] == inside],
         "worst": [
             *(row | {"statistic": "worst_language", "name": "zh"} | level() for row in labels),

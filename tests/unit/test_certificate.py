@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from conftest import made_up_pairs
 from made_up_suites import a_suite, smooth_vectors, tied_vectors
 
 from hybrid_core import certificate, search
-from hybrid_core.config import ModelConfig
+from hybrid_core.config import Config, ModelConfig
 from hybrid_core.data.suites import Suite, Texts
 from hybrid_core.encode import encode
 from hybrid_core.model import load_encoder
+from hybrid_core.storage import mark_complete
+from ray_jobs.steps import plan_of, prepare_base
 
 
 @pytest.mark.parametrize("vectors", [smooth_vectors, tied_vectors])
@@ -71,5 +74,33 @@ def test_the_record_names_code_libraries_data_weights_and_plans() -> None:
     suite, other = a_suite(0), a_suite(1)
     found = certificate.identities([suite], weights={"base": "w"}, plans={"base": "", "hybrid": "p"})
     assert found["commit"] and found["versions"]["torch"].startswith("2.")
+    assert set(found["versions"]) >= {"ray", "bm25s", "scipy", "scikit-learn"}
+    assert "not installed" not in found["versions"].values()
+    assert found["code"] == certificate.code_hash()
     assert found["data"] == {"made_up": suite.fingerprint} != {"made_up": other.fingerprint}
     assert (found["weights"], found["plans"]) == ({"base": "w"}, {"hybrid": "p"})
+
+
+def test_the_hash_of_the_code_needs_no_git_and_changes_with_every_source_file(tmp_path: Path) -> None:
+    for name in ("hybrid_core", "ray_jobs"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+        (tmp_path / name / "inner" / "a.py").write_text(f"x = '{name}'\n")
+    first = certificate.code_hash(tmp_path)
+    (tmp_path / "hybrid_core" / "inner" / "a.pyc").write_text("compiled")
+    (tmp_path / "notes.py").write_text("not ours")
+    assert certificate.code_hash(tmp_path) == first
+    (tmp_path / "ray_jobs" / "inner" / "a.py").write_text("x = 'other'\n")
+    second = certificate.code_hash(tmp_path)
+    (tmp_path / "ray_jobs" / "inner" / "a.py").rename(tmp_path / "ray_jobs" / "inner" / "b.py")
+    assert len({first, second, certificate.code_hash(tmp_path), certificate.code_hash()}) == 4
+
+
+def test_the_plan_of_a_trained_model_is_known_to_those_who_evaluate_it(encoder_directory: Path, tmp_path: Path) -> None:
+    trained = tmp_path / "trained"
+    shutil.copytree(encoder_directory, trained)
+    mark_complete(trained, kind="encoder", plan_hash="0123")
+    for model, plan in ((trained, "0123"), (encoder_directory, "")):
+        config = Config(output=str(tmp_path / "out"), model=ModelConfig(name=str(model)))
+        base = prepare_base(config, [], with_corpus=False)
+        assert plan_of(base) == plan
+    assert plan_of(prepare_base(config, [], with_corpus=False)) == "", "a base that is there already"

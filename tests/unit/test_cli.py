@@ -75,7 +75,12 @@ def test_study_dry_run_says_what_would_happen(tmp_path: Path, capsys: pytest.Cap
         (evaluate.JOB, ["--set", "evaluate.suites=xquad_r"], "github.com/google-research-datasets/lareqa"),
         (study.JOB, [*SMALL, "--set", "study.arms=base,hybird"], "'hybird'; did you mean 'hybrid'"),
         (study.JOB, [*SMALL, "--set", "study.arms=base,hybrid@7"], "alpha 7.0 is outside"),
-        (study.JOB, [*SMALL, "--set", "study.in_domain=finance"], "study.in_domain='finance' is not among the suites"),
+        (
+            study.JOB,
+            [*SMALL, "--set", "evaluate.in_domain=finance"],
+            "evaluate.in_domain='finance' is not among the suites",
+        ),
+        (evaluate.JOB, ["--set", "evaluate.in_domain=finance"], "not among the suites; did you mean 'sample_finance'"),
         (tune.JOB, ["--space", "smok"], "unknown space 'smok'; did you mean 'smoke'"),
         (tune.JOB, ["--set", "train.evaluate_every=0"], "train.evaluate_every=0"),
         (prepare.JOB, [], "prepare.source is not set"),

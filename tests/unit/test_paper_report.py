@@ -38,6 +38,7 @@ def test_markdown_shows_every_average_with_our_number_and_its_verdict(judged: tu
     assert "supported | hybrid − mono +1.50 (+1.00 to +2.00) | XLM-R +4.48, LaBSE +3.00 |" in text
     assert "| hybrid batches beat mono batches: multi mAP | 1 | undecided −0.50 (−2.00 to +1.00) |" in text
     assert "1. different training data" in text and "2. candidates of XQuAD-R: sentence" in text
+    assert "intervals, which decide and are not corrected for the number of claims" in text
     assert "&lt;b>Study\\|one" in text
     for line in text.splitlines():
         if line.startswith("| XQuAD-R"):

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.fs as pafs
 import pytest
 from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hybrid_core import storage
 from hybrid_core.data.suites import Suite, Texts, load_suites
 from hybrid_core.errors import RequestError
 from hybrid_core.robustness.characters import clusters
@@ -281,6 +283,20 @@ def test_a_lexicon_file_is_read_and_its_first_translation_counts(tmp_path: Path)
     file = tmp_path / "words.jsonl"
     file.write_text("\n".join(json.dumps(dict(zip(fields, line, strict=True))) for line in lines), encoding="utf-8")
     assert read_lexicon(file) == {"en": {"price": {"de": "Preis", "fr": "prix"}}}
+
+
+def test_a_lexicon_may_lie_at_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "words.jsonl"
+    file.write_text('{"language": "en", "word": "price", "target": "de", "translation": "Preis"}\n')
+    assert read_lexicon(file.as_uri()) == {"en": {"price": {"de": "Preis"}}}
+    bucket = pafs.SubTreeFileSystem(str(tmp_path), pafs.LocalFileSystem())
+    monkeypatch.setattr(storage, "filesystem", lambda uri: (bucket, uri.removeprefix("s3://bucket/")))
+    assert read_lexicon("s3://bucket/words.jsonl") == {"en": {"price": {"de": "Preis"}}}
+    file.write_text("{}\n")
+    with pytest.raises(RequestError, match=r"^s3://bucket/words.jsonl, line 1, field 'language': missing"):
+        read_lexicon("s3://bucket/words.jsonl")
+    with pytest.raises(RequestError, match=r"^s3://bucket/absent.jsonl cannot be read"):
+        read_lexicon("s3://bucket/absent.jsonl")
 
 
 @pytest.mark.parametrize(

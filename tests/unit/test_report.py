@@ -12,6 +12,8 @@ from hybrid_core.comparison import Json, find
 from hybrid_core.report import statements
 from hybrid_core.report.answer import short_answer
 from hybrid_core.report.page import markdown_table, render
+from hybrid_core.report.pages import pages
+from hybrid_core.report.style import points
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,36 @@ def test_one_arm_on_eleven_languages_renders_levels_without_differences(lone_arm
     assert "Outside the training domain" not in html and "cannot reach 100" in html
     assert 3 <= len(short_answer(lone_arm)) <= 5
     assert statements.retrieval_statements(lone_arm) == []
+
+
+@pytest.fixture(scope="module")
+def two_suites() -> Json:
+    """One model whose training domain nobody named."""
+    suites = [a_suite("sample_home"), a_suite("sample_away", settings=("mono", "multi"))]
+    return a_comparison(suites, {"model": ARMS["mono"]}, known_domain=False)
+
+
+def test_no_suite_of_a_model_of_unknown_origin_is_its_training_domain(two_suites: Json) -> None:
+    files = pages(two_suites)
+    for name, text in files.items():
+        for label in ("training domain", "shifted", "outside the domain"):
+            assert label not in text.lower(), (name, label)
+    assert [name for name, _ in rows_of_main_table(files["report.html"])] == ["model", "model"]
+    assert rows_of_main_table(files["report.html"])[1][1] == expected_row(two_suites, "sample_away", "model")
+    assert "| home | model |" in files["report.md"] and "| away | model |" in files["report.md"]
+    assert "compare arms within a suite, not levels between suites" in files["report.html"]
+
+
+def test_the_short_answer_about_one_model_speaks_of_all_suites(two_suites: Json, lone_arm: Json) -> None:
+    def value(suite: str, setting: str) -> float:
+        return float(find(two_suites["levels"], suite=suite, setting=setting, metric="mAP")["value"])
+
+    (sentence,) = [text for text in short_answer(two_suites) if text.startswith("Over all 2 suites, mAP × 100: ")]
+    for setting, word in (("mono", "monolingual"), ("multi", "multilingual")):
+        (low, worst), (high, best) = sorted((value(f"sample_{suite}", setting), suite) for suite in ("home", "away"))
+        assert f"{word} from {points(low)} on {worst} to {points(high)} on {best}" in sentence
+    assert "cross-lingual" not in sentence, "one suite has it: there is nothing to range over"
+    assert not any(text.startswith("Over all") for text in short_answer(lone_arm))
 
 
 def test_one_suite_renders_differences_without_shift(study: Json) -> None:

@@ -7,10 +7,15 @@ import math
 from collections import Counter
 
 import pytest
+import scored_rows
 from hypothesis import given
 from hypothesis import strategies as st
 from reproduction_helpers import STATED, XLMR, Json, a_result, a_run
+from scored_rows import Row
 
+from hybrid_core.comparison import compare
+from hybrid_core.config import EvaluateConfig
+from hybrid_core.evaluate import ALL_LANGUAGES, Evaluation
 from hybrid_core.reproduction import (
     IN_RANKS,
     Cell,
@@ -230,3 +235,32 @@ def test_a_sweep_over_encoders_is_read_by_its_arms() -> None:
     result["run"].pop("alpha")
     assert verdicts(reproduce([result])) == {"OK": 516}
     assert verdicts(reproduce([result]), "LaBSE") == {"not run": 516}
+
+
+# --- what a comparison stores
+
+
+def an_evaluation_of(suite: str) -> Evaluation:
+    """Two questions in every language of the paper's pool, in the settings that the paper has for the suite."""
+    settings, languages = {p.setting for p in published() if p.suite == suite}, sorted(paper()["pools"][suite])
+    pools = {
+        "mono": lambda query: [query],
+        "cross": lambda query: [x for x in languages if x != query],
+        "multi": lambda query: [ALL_LANGUAGES],
+    }
+    rows: list[Row] = [
+        (setting, query, pool, f"m{i}", (i + 1) / 4)
+        for setting in sorted(settings) for query in languages for pool in pools[setting](query) for i in range(2)
+    ]  # fmt: skip
+    return scored_rows.an_evaluation(rows, suite)
+
+
+def test_a_comparison_of_all_suites_fills_every_cell_of_the_paper() -> None:
+    suites = {suite: an_evaluation_of(suite) for suite in paper()["pools"]}
+    comparison = compare(
+        {arm: suites for arm in paper()["arms"]}, EvaluateConfig(bootstrap_samples=100), in_domain="xquad_r", seed=0
+    )
+    comparison |= {"run": a_run(), "pools": paper()["pools"]}
+    cells = [cell for cell in reproduce([comparison]) if cell.published.model == "XLM-R"]
+    assert {cell.why for cell in cells if cell.verdict == "not run"} == set()
+    assert {cell.value for cell in cells} == {0.375}

@@ -191,3 +191,11 @@ def test_a_suite_json_that_cannot_be_read_is_named(tmp_path: Path, content: byte
     folder = beir(tmp_path / "mine")
     (folder / "suite.json").write_bytes(content)
     assert str(folder / "suite.json") in refusal("mine", tmp_path)
+
+
+def test_a_name_that_would_be_taken_for_a_perturbed_variant_is_refused(tmp_path: Path) -> None:
+    beir(tmp_path / "news~2024")
+    message = refusal(str(tmp_path / "news~2024"))
+    assert "suite 'news~2024'" in message and "rename its folder" in message and "suite.json" in message
+    beir(tmp_path / "law~2024", {"name": "law_2024"})
+    assert load(str(tmp_path / "law~2024")).name == "law_2024"

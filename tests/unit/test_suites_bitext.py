@@ -46,6 +46,8 @@ def test_every_language_is_a_suite_and_english_is_never_pooled_over_pairs(tmp_pa
         "Old English and Egyptian Arabic have no two letters"
     )
     assert [s.passages.languages.count("en") for s in suites] == [3, 2]
+    assert all(s.source.endswith("; left out, having no code in ISO 639-1: ang, arz") for s in suites)
+    assert "left out" not in load("tatoeba/de", tmp_path).source, "those who choose know"
     assert [s.name for s in load_suites(["tatoeba/zh+de"], str(tmp_path), "sentence")] == ["tatoeba_zh", "tatoeba_de"]
 
 
@@ -62,6 +64,7 @@ def test_flores_asks_in_english_and_searches_the_others(tmp_path: Path) -> None:
     found = [suite.passages.texts[row] for row in suite.relevant[41]]
     assert found == ["arb_Arab 41", "deu_Latn 41", "zho_Hans 41"]
     assert "devtest" in suite.source
+    assert suite.source.endswith("queries in en; left out, having no code in ISO 639-1: acm")
 
 
 def test_flores_languages_are_chosen_queries_first(tmp_path: Path) -> None:

@@ -133,3 +133,20 @@ def test_plain_squad_under_the_name_of_lareqa_is_refused(own_xquad: Path, lost: 
 def test_lareqa_data_of_the_wrong_shape_names_the_file(own_xquad: Path, data: object) -> None:
     file = replace(own_xquad / "ar.json", lambda d: d.update(data=data))
     assert str(file) in refusal("xquad_r", own_xquad.parent)
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (lambda p: p["qas"][5].update(question=" "), "question 'id5' is empty"),
+        (lambda p: p["sentences"].__setitem__(7, "\n"), "sentences[7] is empty"),
+        (lambda p: p["qas"][5].update(id="id4"), "question id 'id4' occurs twice"),
+    ],
+    ids=["question", "sentence", "id"],
+)
+def test_what_would_make_a_score_meaningless_is_named_with_its_file(
+    own_xquad: Path, edit: Callable[[dict[str, Any]], object], reason: str
+) -> None:
+    file = replace(own_xquad / "ar.json", lambda d: edit(d["data"][0]["paragraphs"][0]))
+    message = refusal("xquad_r", own_xquad.parent)
+    assert message.startswith(str(file)) and reason in message

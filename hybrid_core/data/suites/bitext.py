@@ -8,7 +8,7 @@ sentences of the others, per language (cross) and mixed (multi), so that no quer
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ def load_bitext(folder: str, languages: Sequence[str] = (), name: str = "") -> l
         name: `tatoeba` or `flores` when asked for by that name (published sizes are checked); empty: the folder's name.
 
     Returns:
-        One suite for FLORES, one per language for Tatoeba.
+        One suite for FLORES, one per language for Tatoeba. With all languages their source names those that were left out.
 
     Raises:
         RequestError: absent files (where to get them), files of different length, an empty line, an unknown language.
@@ -58,21 +58,33 @@ def load_bitext(folder: str, languages: Sequence[str] = (), name: str = "") -> l
         folder, lambda file: bool(_TATOEBA.search(file) or _FLORES.search(file) or file.endswith(".eng"))
     ) as local:
         if name != "flores" and _tatoeba_files(local):
-            return [_pair(shown, local, lang, code) for lang, code in _tatoeba_chosen(shown, local, languages)]
+            lost = "" if languages else _left_out(_tatoeba_codes(local))
+            return [_pair(shown, local, *pair, lost) for pair in _tatoeba_chosen(shown, local, languages)]
         if name != "tatoeba":
             for split in ("devtest", "dev"):
                 files = _flores_files(local, split)
                 if files:
-                    return [_n_way(shown, files, languages, split, check=name == "flores")]
+                    suite = _n_way(shown, files, languages, split, check=name == "flores")
+                    suite.source += "" if len(languages) > 1 else _left_out(_flores_codes(local, split))
+                    return [suite]
     form = _GET[name] if name in _GET else " or ".join(_GET.values())
     raise RequestError(f"no parallel sentences at {folder}; get them from {form} and put the files there")
 
 
+def _tatoeba_codes(folder: Path) -> list[str]:
+    names = sorted(f.name for f in folder.glob("tatoeba.*")) if folder.is_dir() else []
+    return [match[1] for match in map(_TATOEBA.fullmatch, names) if match]
+
+
 def _tatoeba_files(folder: Path) -> dict[str, str]:
     """ISO 639-3 code by ISO 639-1 code; languages without a two-letter code are left out."""
-    names = sorted(f.name for f in folder.glob("tatoeba.*")) if folder.is_dir() else []
-    codes = [match[1] for match in map(_TATOEBA.fullmatch, names) if match]
-    return {two: code for code in codes if (two := two_letters(code))}
+    return {two: code for code in _tatoeba_codes(folder) if (two := two_letters(code))}
+
+
+def _left_out(codes: Iterable[str]) -> str:
+    """Which languages a suite of all languages has not, to stand behind its source; empty if it has all."""
+    lost = sorted({code for code in codes if two_letters(code) is None})
+    return f"; left out, having no code in ISO 639-1: {', '.join(lost)}" if lost else ""
 
 
 def _tatoeba_chosen(name: str, folder: Path, languages: Sequence[str]) -> list[tuple[str, str]]:
@@ -83,12 +95,12 @@ def _tatoeba_chosen(name: str, folder: Path, languages: Sequence[str]) -> list[t
     return [(language, present[language]) for language in languages or sorted(present)]
 
 
-def _pair(name: str, folder: Path, language: str, code: str) -> Suite:
+def _pair(name: str, folder: Path, language: str, code: str, lost: str) -> Suite:
     files = {language: folder / f"tatoeba.{code}-eng.{code}", "en": folder / f"tatoeba.{code}-eng.eng"}
     sentences = _read_parallel(files)
     suite = Suite(
         f"{name}_{language}", Texts(), Texts(), [], ("cross",), "CC BY 2.0 FR",
-        f"Tatoeba test set of github.com/facebookresearch/LASER, {code}-eng",
+        f"Tatoeba test set of github.com/facebookresearch/LASER, {code}-eng{lost}",
     )  # fmt: skip
     for lang, lines in sentences.items():
         ids, meanings = _ids(lang, len(lines)), [f"{code}-{n:04d}" for n in range(1, len(lines) + 1)]
@@ -102,6 +114,10 @@ def _pair(name: str, folder: Path, language: str, code: str) -> Suite:
 
 def _ids(language: str, count: int) -> list[str]:
     return [f"{language}-{n:04d}" for n in range(1, count + 1)]
+
+
+def _flores_codes(folder: Path, split: str) -> list[str]:
+    return [match[1] for match in (_FLORES.fullmatch(f.name) for f in folder.glob(f"{split}/*.{split}")) if match]
 
 
 def _flores_files(folder: Path, split: str) -> dict[str, Path]:

@@ -16,6 +16,8 @@ import numpy as np
 from hybrid_core.errors import RequestError
 
 SETTINGS = ("mono", "cross", "multi")
+VARIANT = "~"
+"""Stands between the name of a suite and that of its variant, so that no suite may have it in its own name."""
 _WITHIN = {"mono": "in its own language", "cross": "in another language", "multi": "in any language"}
 _HASHED_AT_ONCE = 10_000
 

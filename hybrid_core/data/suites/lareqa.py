@@ -49,7 +49,8 @@ def load_lareqa(name: str, folder: Path, candidate_text: str) -> Suite:
         candidate_text: `sentence` or `sentence_with_context`.
 
     Raises:
-        RequestError: absent files (where to get them), files of another form, or other counts than the published ones.
+        RequestError: absent files (where to get them), files of another form, an empty text, an id that occurs twice, or
+            other counts than the published ones.
     """
     expected = LAREQA[name]
     if not folder.is_dir():
@@ -87,6 +88,7 @@ def _read_lareqa(
         articles = json.loads(file.read_text(encoding="utf-8"))["data"]
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise RequestError(f"{file}: not LAReQA JSON ({type(error).__name__}: {error})") from error
+    seen = set[str]()
     for a, article in enumerate(articles):
         for p, paragraph in enumerate(article.get("paragraphs", ())):
             _check_paragraph(paragraph, f"{file}, data[{a}].paragraphs[{p}]")
@@ -95,6 +97,7 @@ def _read_lareqa(
                 text = f"{sentence} {paragraph['context']}".replace("\n", " ") if with_context else sentence
                 rows.append(passages.add(f"{language}-{a:02d}-{p:03d}-{s:02d}", language, text, sentence=sentence))
             for qa in paragraph["qas"]:
+                _check_question(qa, file, seen)
                 queries.add(f"{language}-{qa['id']}", language, qa["question"], qa["id"])
                 answers[qa["id"]].append(rows[_sentence_of(paragraph, qa, file)])
 
@@ -103,6 +106,18 @@ def _check_paragraph(paragraph: dict[str, Any], where: str) -> None:
     for key in ("sentences", "sentence_breaks", "context", "qas"):
         if key not in paragraph:
             raise RequestError(f"{where}: {key!r} is missing; this is not LAReQA's form")
+    for s, sentence in enumerate(paragraph["sentences"]):
+        if not sentence.strip():
+            raise RequestError(f"{where}: sentences[{s}] is empty; the file is not the published one")
+
+
+def _check_question(qa: dict[str, Any], file: Path, seen: set[str]) -> None:
+    """Refuse an empty question, and an id that an earlier question of the file has: both would count answers of another."""
+    if not qa["question"].strip():
+        raise RequestError(f"{file}: question {qa['id']!r} is empty; the file is not the published one")
+    if qa["id"] in seen:
+        raise RequestError(f"{file}: question id {qa['id']!r} occurs twice; the file is not the published one")
+    seen.add(qa["id"])
 
 
 def _sentence_of(paragraph: dict[str, Any], qa: dict[str, Any], file: Path) -> int:

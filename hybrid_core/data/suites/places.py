@@ -7,6 +7,7 @@ address that was asked for, never the copy.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from hybrid_core.errors import RequestError
-from hybrid_core.storage import absolute, cache_directory, download, filesystem, is_remote
+from hybrid_core.storage import absolute, cache_directory, download, filesystem, is_remote, read_bytes
 
 
 def everything(name: str) -> bool:
@@ -42,6 +43,26 @@ def suite_folder(uri: str, wanted: Callable[[str], bool] = everything) -> Iterat
         raise _unreadable(uri, error) from error
     with naming(local, uri):
         yield local
+
+
+@contextmanager
+def local_file(uri: str) -> Iterator[Path]:
+    """One file of a path, `file://` or `s3://` address as a local one. Errors raised inside name the address.
+
+    Raises:
+        RequestError: the storage cannot be read (its reason), or any error of the block, renamed.
+    """
+    if not is_remote(uri):
+        yield Path(absolute(uri))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / uri.rsplit("/", 1)[-1]
+        try:
+            file.write_bytes(read_bytes(uri))
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(uri, error) from error
+        with naming(file, uri):
+            yield file
 
 
 @contextmanager

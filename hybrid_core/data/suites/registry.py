@@ -9,7 +9,7 @@ from pathlib import Path
 from hybrid_core.data.languages import check_language
 from hybrid_core.data.suites.beir import is_beir, load_beir
 from hybrid_core.data.suites.bitext import is_bitext, load_bitext
-from hybrid_core.data.suites.collection import Suite
+from hybrid_core.data.suites.collection import VARIANT, Suite
 from hybrid_core.data.suites.known import KNOWN, load_known
 from hybrid_core.data.suites.lareqa import LAREQA, load_lareqa
 from hybrid_core.data.suites.miracl import PUBLISHED, load_published
@@ -44,6 +44,11 @@ def load_suites(
     suites = [suite for name in names for suite in _load(name, folder, candidate_text, corpus)]
     found = [suite.name for suite in suites]
     for name in found:
+        if VARIANT in name:
+            raise RequestError(
+                f"evaluate.suites: suite {name!r}: {VARIANT!r} parts a suite from its perturbed variants; rename its folder, "
+                "or name the suite in its suite.json (field 'name')"
+            )
         if found.count(name) > 1:
             raise RequestError(
                 f"evaluate.suites: two suites are named {name!r}; name each once (suite.json, field 'name')"

@@ -69,9 +69,9 @@ def intervals(
 
 
 def suite_rows(axes: Axes, comparison: Comparison, suites: Sequence[str], last: Sequence[str] = ()) -> None:
-    """One labelled row per suite, the training domain shaded if there are others; `last` names further rows below."""
+    """One labelled row per suite, the training domain shaded if it is known and there are others; `last` names further rows below."""
     inside = comparison["in_domain"]
-    shifted = len(suites) > 1
+    shifted = len(suites) > 1 and inside is not None
     names = [
         name_of(suite_title(suite), 22) + ("\n(training domain)" if shifted and suite == inside else "")
         for suite in suites
