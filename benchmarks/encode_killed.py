@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="settings of ray_jobs.encode")
     args = parser.parse_args()
     work = args.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
     settings = [part for one in args.set for part in ("--set", one)]
     calm, killed = (Run(work, name, settings) for name in ("calm", "killed"))
     if not (calm.target / "complete.json").exists():
