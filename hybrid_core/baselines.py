@@ -10,6 +10,7 @@ names those languages, so that a report can say so.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -23,6 +24,8 @@ Method = Callable[[np.ndarray, np.ndarray, Sequence[str], Sequence[str]], Vector
 
 _ALL = ""  # key of the value fitted on all passages; no language has this code
 _ROWS_AT_ONCE, _COLUMNS_AT_ONCE = 512, 16384  # 64 MiB of float64 scores
+MOST_NEIGHBOURS = 10_000
+"""Passages of a language among which `csls` looks for neighbours."""
 _NOTHING_LEFT = 1e-6  # a unit vector of which less than this remains was the removed part, up to rounding
 
 
@@ -169,10 +172,11 @@ def neighbourhood(passages: np.ndarray, languages: Sequence[str], neighbours: in
     alone, a passage that is near to everything in the other languages would not be seen at all.
     A language with fewer than k other passages gives those it has; one with none is left out.
 
-    Exact and in bounded memory; time grows with the square of the number of passages. Computed in float64: identical
-    passages keep identical scores wherever they stand in the corpus.
+    In bounded memory, and computed in float64: identical passages keep identical scores wherever they stand in the corpus.
+    Time grows with the square of the number of passages up to `MOST_NEIGHBOURS` of a language, then with their number: a
+    sample that large stands for the language. It is drawn by what the vectors are, so it does not depend on their order.
     """
-    order = _rows(languages)
+    order = {language: _sample(passages, rows) for language, rows in _rows(languages).items()}
     total, counted = np.zeros(len(passages)), np.zeros(len(passages))
     for rows in order.values():
         columns = torch.from_numpy(rows)
@@ -185,6 +189,15 @@ def neighbourhood(passages: np.ndarray, languages: Sequence[str], neighbours: in
             total[here] += (torch.where(found, near, 0.0).sum(1) / count.clamp(min=1)).numpy()
             counted[here] += (count > 0).numpy()
     return np.asarray(total / np.maximum(counted, 1))
+
+
+def _sample(passages: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """About `MOST_NEIGHBOURS` of the rows: those whose vectors have the smallest hashes, equal vectors all or none."""
+    if len(rows) <= MOST_NEIGHBOURS:
+        return rows
+    hashes = (hashlib.blake2b(passages[row].tobytes(), digest_size=8).digest() for row in rows)
+    keys = np.array([int.from_bytes(h, "big") for h in hashes], dtype=np.uint64)
+    return np.asarray(rows[keys <= np.partition(keys, MOST_NEIGHBOURS - 1)[MOST_NEIGHBOURS - 1]])
 
 
 METHODS: Mapping[str, Method] = {"mean_offset": mean_offset, "top_component": top_component, "csls": csls}

@@ -215,6 +215,21 @@ def test_the_neighbourhood_agrees_with_plain_loops_in_blocks_of_any_size(
     assert neighbourhood(passages, languages, k) == pytest.approx(np.array(expected), abs=1e-9)
 
 
+def test_a_sample_stands_for_a_large_language_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    passages = unit(np.random.default_rng(5).standard_normal((300, 8)).astype(np.float32))
+    passages[200:] = passages[100:200]  # every one of these twice
+    languages = ["en"] * 60 + ["de"] * 240
+    whole = neighbourhood(passages, languages, 3)
+    monkeypatch.setattr(baselines, "MOST_NEIGHBOURS", 100)
+    found = neighbourhood(passages, languages, 3)
+    assert np.array_equal(found[100:200], found[200:])
+    assert not np.allclose(found, whole) and np.corrcoef(found, whole)[0, 1] > 0.7
+    order = np.random.default_rng(6).permutation(300)
+    assert np.array_equal(neighbourhood(passages[order], [languages[i] for i in order], 3), found[order])
+    monkeypatch.setattr(baselines, "MOST_NEIGHBOURS", 240)
+    assert np.array_equal(neighbourhood(passages, languages, 3), whole)
+
+
 def test_inner_products_are_twice_the_cosine_less_the_neighbourhood() -> None:
     queries, passages, languages = planted(7, offset=1.0, meanings=10)
     q, p = baselines.csls(queries, passages, languages, languages, neighbours=4)
