@@ -141,6 +141,7 @@ class Trainer:
         return self.config.tokens_per_forward or _TOKENS_PER_FORWARD[self.device.type == "cuda"]
 
     def _embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
+        self.token_gradient.fold()  # with GradCache the piece before this one has been through its backward pass
         embeddings: Tensor = self.encoder(*self.encoder.pad(token_ids))
         return embeddings
 
