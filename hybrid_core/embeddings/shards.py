@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,10 @@ from hybrid_core.errors import RequestError
 from hybrid_core.storage import join
 
 _READERS = 16  # markers read at once: object storage answers slowly, one by one
+
+
+class DamagedShardError(RequestError):
+    """A shard's file was read to its end and is not the one that was committed."""
 
 
 @dataclass(frozen=True)
@@ -190,22 +195,35 @@ def read_shard(uri: str, shard: Shard) -> Content:
     """The rows of a shard, checked against its SHA-256. Local files are memory-mapped.
 
     Raises:
-        RequestError: the file is missing or is not what was committed.
+        DamagedShardError: the file is not what was committed.
+        RequestError: the file is not there.
+        OSError: the storage does not give it, which says nothing about the file.
     """
     place = file_of(uri, shard.name)
-    _, path = storage.filesystem(place)
+    buffer = _buffer(place)
     try:
-        buffer = (
-            pa.memory_map(path).read_buffer() if not storage.is_remote(uri) else pa.py_buffer(storage.read_bytes(place))
-        )
+        if hashlib.sha256(buffer).hexdigest() == shard.sha256:
+            table = pa.ipc.open_file(buffer).read_all()
+            ids, languages = (table[name].combine_chunks() for name in ("id", "language"))
+            return Content(ids, languages, from_columns(table))
+    except (pa.ArrowException, OSError, KeyError) as error:  # OSError is what Arrow says of a file cut short
+        raise _damaged(place) from error
+    raise _damaged(place)
+
+
+def _buffer(place: str) -> pa.Buffer:
+    try:
+        if storage.is_remote(place):
+            return pa.py_buffer(storage.read_bytes(place))
+        path = Path(storage.absolute(place))
+        return pa.memory_map(str(path)).read_buffer() if path.stat().st_size else pa.py_buffer(b"")
+    except FileNotFoundError as error:
+        raise RequestError(f"{place} cannot be read: it is not there; run the encoding again, it writes what is missing") from error
     except OSError as error:
-        raise RequestError(
-            f"{place} cannot be read: {error}; run the encoding again, it writes what is missing"
-        ) from error
-    if hashlib.sha256(buffer).hexdigest() != shard.sha256:
-        raise RequestError(
-            f"{place} is not the file that was committed: damaged or replaced; delete it and its .json, and run the encoding again"
-        )
-    table = pa.ipc.open_file(buffer).read_all()
-    ids, languages = (table[name].combine_chunks() for name in ("id", "language"))
-    return Content(ids, languages, from_columns(table))
+        raise OSError(f"{place} cannot be read: {error}") from error
+
+
+def _damaged(place: str) -> DamagedShardError:
+    return DamagedShardError(
+        f"{place} is not the file that was committed: damaged or replaced; delete it and its .json, and run the encoding again"
+    )

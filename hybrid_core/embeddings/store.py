@@ -9,16 +9,16 @@ are only ever added, each whole, so runs may write at the same time: at worst bo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow.fs as pafs
 
 from hybrid_core import storage
-from hybrid_core.embeddings.shards import Content, Shard, committed, file_of, read_shard
+from hybrid_core.embeddings.shards import Content, DamagedShardError, Shard, committed, file_of, read_shard
 from hybrid_core.errors import RequestError
 from hybrid_core.model import EncoderSettings, Kind
 from hybrid_core.settings import digest
@@ -60,6 +60,9 @@ class ModelStore:
         Args:
             store: folder or URI.
             model: from `model_key`.
+
+        Raises:
+            OSError: the storage fails; nothing has been removed for it.
         """
         self.uri = join(store, model)
         self._places: dict[str, tuple[Shard, int]] = {}
@@ -72,20 +75,27 @@ class ModelStore:
         return key in self._places
 
     def _read(self, shard: Shard) -> Content | None:
-        """A shard's content; a damaged one is removed, so that its texts are computed again."""
+        """A shard's content; None: its texts are computed again.
+
+        Only a damaged shard is removed: one that the storage does not give now may be whole.
+        """
         try:
             return read_shard(self.uri, shard)
-        except RequestError as error:
+        except DamagedShardError as error:
             print(f"  {error}; its embeddings are computed again")
             for suffix in ("json", "arrow"):
                 _remove(file_of(self.uri, shard.name, suffix))
-            return None
+        except RequestError:
+            pass  # another run has removed it between listing and reading
+        return None
 
     def vectors(self, keys: Sequence[str]) -> np.ndarray:
         """Embeddings of these keys [keys, d], float32.
 
         Raises:
             KeyError: one that is not there.
+            RequestError: a shard was removed or damaged since the store was opened.
+            OSError: the storage fails.
         """
         by_shard: dict[str, tuple[Shard, list[int], list[int]]] = {}
         for place, key in enumerate(keys):
@@ -138,9 +148,7 @@ def _last_use(store: str, model: str) -> float | None:
 
 
 def _remove(uri: str) -> None:
-    if storage.is_remote(uri):
-        fs, path = storage.filesystem(uri)
-        if storage.exists(uri):
-            fs.delete_file(path)
-    else:
-        Path(storage.absolute(uri)).unlink(missing_ok=True)
+    """Remove a file that another run may remove at the same time."""
+    fs, path = storage.filesystem(uri)
+    with contextlib.suppress(FileNotFoundError):
+        fs.delete_file(path)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pytest
 
+from hybrid_core import storage
 from hybrid_core.embeddings.numbers import Stored, from_columns, loss, to_columns
-from hybrid_core.embeddings.shards import committed, discard, file_of, open_embeddings, read_shard, seal, write_shard
+from hybrid_core.embeddings.shards import (
+    DamagedShardError,
+    Shard,
+    committed,
+    discard,
+    file_of,
+    open_embeddings,
+    read_shard,
+    seal,
+    write_shard,
+)  # fmt: skip
 from hybrid_core.errors import RequestError
 
 FORMS: tuple[Stored, ...] = ("float32", "float16", "int8")
@@ -82,7 +95,31 @@ def test_a_damaged_shard_is_refused_and_named(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"s\.arrow is not the file that was committed"):
         read_shard(uri, shard)
     file.unlink()
-    with pytest.raises(RequestError, match="cannot be read"):
+    with pytest.raises(RequestError, match=r"s\.arrow cannot be read: it is not there"):
+        read_shard(uri, shard)
+
+
+def test_a_file_that_is_not_embeddings_is_damaged_whatever_its_marker_says(tmp_path: Path) -> None:
+    uri = str(tmp_path / "e")
+    (tmp_path / "e" / "shards").mkdir(parents=True)
+    for name, content in (("text", b"not arrow"), ("empty", b"")):
+        shard = Shard(name, {"de": 1}, 1, len(content), hashlib.sha256(content).hexdigest(), 0.0)
+        Path(file_of(uri, name)).write_bytes(content)
+        with pytest.raises(DamagedShardError, match="is not the file that was committed"):
+            read_shard(uri, shard)
+
+
+def test_storage_that_fails_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = str(tmp_path / "e")
+    shard = write_shard(uri, "s", ["a"], ["de"], unit_vectors(1), stored="float32", tokens=1)
+
+    def fails(place: str) -> bytes:
+        raise OSError("connection reset")
+
+    monkeypatch.setattr(storage, "is_remote", lambda place: True)
+    monkeypatch.setattr(storage, "filesystem", lambda place: (pafs.LocalFileSystem(), place))
+    monkeypatch.setattr(storage, "read_bytes", fails)
+    with pytest.raises(OSError, match=r"s\.arrow cannot be read: connection reset"):
         read_shard(uri, shard)
 
 
