@@ -9,6 +9,7 @@ A shard's name says what it holds, so a run that is repeated knows what is there
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
@@ -139,16 +140,23 @@ def committed(uri: str) -> dict[str, Shard]:
     sizes = {f.base_name: f.size for f in found if f.type == pafs.FileType.File}
     names = [name.removesuffix(".json") for name in sorted(sizes) if name.endswith(".json")]
     with ThreadPoolExecutor(_READERS) as pool:
-        shards = list(pool.map(lambda name: _marker(uri, name), names))
+        shards = list(pool.map(lambda name: marker_of(uri, name), names))
     return {s.name: s for s in shards if s is not None and sizes.get(f"{s.name}.arrow") == s.bytes}
 
 
-def _marker(uri: str, name: str) -> Shard | None:
+def marker_of(uri: str, name: str) -> Shard | None:
+    """What a shard's marker says; None: it is not there, or not one of ours, so the shard is encoded again."""
     try:
         found = Shard(**storage.read_json(file_of(uri, name, "json")))
-    except (ValueError, TypeError):
-        return None  # cut short or of another version: the shard is encoded again
+    except (FileNotFoundError, ValueError, TypeError):
+        return None  # removed by another process since it was listed, cut short, or of another version
     return found if found.name == name else None
+
+
+def remove_file(fs: pafs.FileSystem, path: str) -> None:
+    """Remove a file that another process may remove at the same time."""
+    with contextlib.suppress(FileNotFoundError):
+        fs.delete_file(path)
 
 
 def discard(uri: str, kept: set[str]) -> None:
@@ -157,7 +165,7 @@ def discard(uri: str, kept: set[str]) -> None:
     for file in fs.get_file_info(pafs.FileSelector(path, allow_not_found=True)):
         name, _, suffix = file.base_name.rpartition(".")
         if suffix == "part" or (suffix in ("arrow", "json") and name not in kept):
-            fs.delete_file(file.path)
+            remove_file(fs, file.path)
 
 
 def seal(uri: str, shards: Sequence[Shard], *, dimension: int, stored: Stored, facts: dict[str, Any]) -> None:

@@ -18,7 +18,16 @@ import numpy as np
 import pyarrow.fs as pafs
 
 from hybrid_core import storage
-from hybrid_core.embeddings.shards import Content, DamagedShardError, Shard, committed, file_of, read_shard
+from hybrid_core.embeddings.shards import (
+    Content,
+    DamagedShardError,
+    Shard,
+    committed,
+    file_of,
+    marker_of,
+    read_shard,
+    remove_file,
+)
 from hybrid_core.errors import RequestError
 from hybrid_core.model import EncoderSettings, Kind
 from hybrid_core.settings import digest
@@ -83,8 +92,9 @@ class ModelStore:
             return read_shard(self.uri, shard)
         except DamagedShardError as error:
             print(f"  {error}; its embeddings are computed again")
-            for suffix in ("json", "arrow"):
-                _remove(file_of(self.uri, shard.name, suffix))
+            if marker_of(self.uri, shard.name) == shard:  # else another run has written it anew since it was listed
+                for suffix in ("json", "arrow"):
+                    remove_file(*storage.filesystem(file_of(self.uri, shard.name, suffix)))
         except RequestError:
             pass  # another run has removed it between listing and reading
         return None
@@ -118,37 +128,56 @@ def mark_used(store: str, model: str) -> None:
 
 
 def evict(store: str, gigabytes: float) -> list[str]:
-    """Remove the models used longest ago until the store is within its budget, and return their keys.
+    """Remove the models used longest ago until the store is within its budget, and return the keys of those that have gone.
 
-    Models used within the last hour stay.
+    Models used within the last hour stay. Other runs may use the store and evict meanwhile; a model that cannot be removed
+    now is left to a later run.
+
+    Raises:
+        OSError: the store cannot be listed.
     """
+    sizes = _sizes(store)
+    used = {model: _last_use(store, model) for model in sizes}
+    total, removed = sum(sizes.values()), []
+    for model in sorted(sizes, key=lambda m: used[m] or 0.0):
+        if total <= gigabytes * 1e9:
+            break
+        if _remove_idle(store, model):
+            total -= sizes[model]
+            removed.append(model)
+    return removed
+
+
+def _sizes(store: str) -> dict[str, int]:
+    """Bytes of each folder of the store."""
     fs, path = storage.filesystem(store)
     sizes: dict[str, int] = {}
     for file in fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True)):
         if file.type == pafs.FileType.File:
             model = file.path.removeprefix(path).lstrip("/").partition("/")[0]
             sizes[model] = sizes.get(model, 0) + file.size
-    used = {model: _last_use(store, model) for model in sizes}
-    total, removed = sum(sizes.values()), []
-    for model in sorted(sizes, key=lambda m: used[m] or 0.0):
-        last = used[model]
-        if total <= gigabytes * 1e9:
-            break
-        if last is not None and time.time() - last > _IN_USE:
-            fs.delete_dir(f"{path}/{model}")
-            total -= sizes[model]
-            removed.append(model)
-    return removed
+    return sizes
+
+
+def _remove_idle(store: str, model: str) -> bool:
+    """Remove a model unless a run uses it now; whether it has gone."""
+    last = _last_use(store, model)  # asked just before: another run may have begun since the store was listed
+    if last is None or time.time() - last <= _IN_USE:
+        return False
+    fs, path = storage.filesystem(join(store, model))
+    try:
+        for folder in (f"{path}/shards", path):  # the note of use goes last: a later run finds what is left
+            with contextlib.suppress(FileNotFoundError):  # another run removes it too
+                fs.delete_dir(folder)
+    except OSError as error:
+        print(f"  embeddings of model {model} cannot be removed now from {store}: {error}")
+        return False
+    return True
 
 
 def _last_use(store: str, model: str) -> float | None:
-    """None for a folder that is not ours."""
+    """None for a folder that is not ours, or that another run has just removed."""
     place = join(store, model, _USED)
-    return float(storage.read_json(place)["seconds"]) if storage.exists(place) else None
-
-
-def _remove(uri: str) -> None:
-    """Remove a file that another run may remove at the same time."""
-    fs, path = storage.filesystem(uri)
     with contextlib.suppress(FileNotFoundError):
-        fs.delete_file(path)
+        return float(storage.read_json(place)["seconds"]) if storage.exists(place) else None
+    return None

@@ -22,7 +22,7 @@ from hybrid_core.embeddings.shards import (
     read_shard,
     seal,
     write_shard,
-)  # fmt: skip
+)
 from hybrid_core.errors import RequestError
 
 FORMS: tuple[Stored, ...] = ("float32", "float16", "int8")
@@ -83,6 +83,22 @@ def test_a_shard_without_marker_or_of_another_size_is_not_committed(tmp_path: Pa
     Path(file_of(uri, "torn", "json")).write_text('{"name": "torn", "ro')
     assert set(committed(uri)) == {"whole"}
     assert committed(str(tmp_path / "absent")) == {}
+
+
+def test_a_marker_that_another_process_removes_after_the_listing_is_no_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = str(tmp_path / "e")
+    for name in ("gone", "whole"):
+        write_shard(uri, name, ["a"], ["de"], unit_vectors(1), stored="float32", tokens=1)
+    read_json = storage.read_json
+
+    def too_late(place: str) -> object:
+        Path(file_of(uri, "gone", "json")).unlink(missing_ok=True)
+        return read_json(place)
+
+    monkeypatch.setattr(storage, "read_json", too_late)
+    assert set(committed(uri)) == {"whole"}
 
 
 def test_a_damaged_shard_is_refused_and_named(tmp_path: Path) -> None:
