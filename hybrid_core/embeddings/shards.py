@@ -101,13 +101,28 @@ def make_shard(
         vectors: [rows, d], float32.
         stored: how numbers are kept.
         tokens: of the texts.
+
+    Raises:
+        ArithmeticError: an embedding is no finite number; names its id.
     """
+    _check_finite(ids, vectors, stored)
     columns = to_columns(vectors, stored)
     table = pa.table({"id": pa.array(ids, pa.string()), "language": pa.array(languages, pa.string())} | columns)
     content = _ipc(table)
     counts = {row["values"]: row["counts"] for row in pc.value_counts(table["language"]).to_pylist()}
     sha256 = hashlib.sha256(content).hexdigest()
     return Shard(name, dict(sorted(counts.items())), tokens, len(content), sha256, loss(vectors, columns)), content
+
+
+def _check_finite(ids: Sequence[str] | pa.Array, vectors: np.ndarray, stored: Stored) -> None:
+    """Such an embedding would be found out only by a search, long after the texts were encoded."""
+    largest = np.finfo(np.float16 if stored == "float16" else np.float32).max
+    wrong = np.flatnonzero(~(np.abs(vectors) <= largest).all(axis=1))  # so that NaN is wrong too
+    if len(wrong):
+        raise ArithmeticError(
+            f"the embeddings of {str(ids[wrong[0]])!r} and {len(wrong) - 1} more of {len(vectors)} texts are no finite {stored} "
+            "numbers: the model's weights are damaged, or encode.precision is too low for it"
+        )
 
 
 def commit(uri: str, shard: Shard, content: bytes) -> None:
@@ -226,7 +241,9 @@ def _buffer(place: str) -> pa.Buffer:
         path = Path(storage.absolute(place))
         return pa.memory_map(str(path)).read_buffer() if path.stat().st_size else pa.py_buffer(b"")
     except FileNotFoundError as error:
-        raise RequestError(f"{place} cannot be read: it is not there; run the encoding again, it writes what is missing") from error
+        raise RequestError(
+            f"{place} cannot be read: it is not there; run the encoding again, it writes what is missing"
+        ) from error
     except OSError as error:
         raise OSError(f"{place} cannot be read: {error}") from error
 

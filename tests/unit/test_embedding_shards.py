@@ -63,6 +63,23 @@ def test_the_loss_of_a_form_is_the_largest_distance_from_the_computed_vector() -
     assert loss(nothing, to_columns(nothing, "int8")) == 0.0
 
 
+@pytest.mark.parametrize("stored", FORMS)
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_an_embedding_that_is_no_number_is_refused_with_its_id(tmp_path: Path, stored: Stored, number: float) -> None:
+    vectors = unit_vectors(3)
+    vectors[1, 5] = number
+    for ids in (["a", "b", "c"], pa.array(["a", "b", "c"])):
+        with pytest.raises(ArithmeticError, match="'b' and 0 more of 3 texts"):
+            write_shard(str(tmp_path), "s", ids, ["de"] * 3, vectors, stored=stored, tokens=3)
+    assert list(tmp_path.iterdir()) == [], "nothing of it is committed"
+
+
+def test_a_number_too_large_for_float16_is_refused(tmp_path: Path) -> None:
+    vectors = np.full((1, 4), 70_000, np.float32)
+    with pytest.raises(ArithmeticError, match=r"'a' .* float16"):
+        write_shard(str(tmp_path), "s", ["a"], ["de"], vectors, stored="float16", tokens=1)
+
+
 def test_the_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
     rows = {"ids": ["a", "b"], "languages": ["de", "en"], "vectors": unit_vectors(2)}
     for folder in ("one", "two"):
