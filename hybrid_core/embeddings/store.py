@@ -12,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pyarrow.fs as pafs
@@ -32,6 +33,8 @@ from hybrid_core.errors import RequestError
 from hybrid_core.model import EncoderSettings, Kind
 from hybrid_core.settings import digest
 from hybrid_core.storage import join
+
+Result = TypeVar("Result")
 
 _USED = "used.json"
 _IN_USE = 3600.0  # seconds; a model used this recently may be in use now and is not removed
@@ -60,44 +63,63 @@ def text_keys(texts: Sequence[str], kinds: Sequence[Kind], settings: EncoderSett
     ]
 
 
+class Attempt(Protocol):
+    """How the storage is accessed: once, or again while it fails."""
+
+    def __call__(self, action: Callable[[], Result], what: str, /) -> Result:
+        """Do what may be repeated; `what` is read or written, for an error."""
+
+
+def once(action: Callable[[], Result], what: str) -> Result:
+    """Not again."""
+    return action()
+
+
 class ModelStore:
     """What the store has of one model, as of now."""
 
-    def __init__(self, store: str, model: str) -> None:
+    def __init__(self, store: str, model: str, attempt: Attempt = once) -> None:
         """Look what is there.
 
         Args:
             store: folder or URI.
             model: from `model_key`.
+            attempt: each shard is read by one, so that a large store is not read from its beginning again.
 
         Raises:
             OSError: the storage fails; nothing has been removed for it.
         """
-        self.uri = join(store, model)
+        self.uri, self._attempt = join(store, model), attempt
         self._places: dict[str, tuple[Shard, int]] = {}
-        for shard in committed(self.uri).values():
-            content = self._read(shard)
+        for shard in attempt(lambda: committed(self.uri), self.uri).values():
+            content = self._checked(shard)
             for row, key in enumerate(content.ids.to_pylist() if content else ()):
                 self._places[key] = shard, row
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    def _read(self, shard: Shard) -> Content | None:
+    def _read(self, shard: Shard) -> Content:
+        return self._attempt(lambda: read_shard(self.uri, shard), file_of(self.uri, shard.name))
+
+    def _checked(self, shard: Shard) -> Content | None:
         """A shard's content; None: its texts are computed again.
 
         Only a damaged shard is removed: one that the storage does not give now may be whole.
         """
         try:
-            return read_shard(self.uri, shard)
+            return self._read(shard)
         except DamagedShardError as error:
             print(f"  {error}; its embeddings are computed again")
-            if marker_of(self.uri, shard.name) == shard:  # else another run has written it anew since it was listed
-                for suffix in ("json", "arrow"):
-                    remove_file(*storage.filesystem(file_of(self.uri, shard.name, suffix)))
+            self._attempt(lambda: self._remove(shard), self.uri)
         except RequestError:
             pass  # another run has removed it between listing and reading
         return None
+
+    def _remove(self, shard: Shard) -> None:
+        if marker_of(self.uri, shard.name) == shard:  # else another run has written it anew since it was listed
+            for suffix in ("json", "arrow"):
+                remove_file(*storage.filesystem(file_of(self.uri, shard.name, suffix)))
 
     def vectors(self, keys: Sequence[str]) -> np.ndarray:
         """Embeddings of these keys [keys, d], float32.
@@ -115,7 +137,7 @@ class ModelStore:
             rows.append(row)
         found: np.ndarray | None = None
         for shard, places, rows in by_shard.values():
-            content = read_shard(self.uri, shard)
+            content = self._read(shard)
             if found is None:
                 found = np.empty((len(keys), content.vectors.shape[1]), dtype=np.float32)
             found[places] = content.vectors[rows]
