@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from hybrid_core.errors import TrainingStoppedError
+
 
 def rank() -> int:
     """This process's number, 0 without a process group."""
@@ -79,7 +81,7 @@ def check_agreement(step: int, digest: int, device: torch.device) -> None:
     """Stop when ranks hold different batches for the same step.
 
     Raises:
-        RuntimeError: names the ranks that differ from rank 0.
+        TrainingStoppedError: on every rank; names the ranks that differ from rank 0.
     """
     if world_size() == 1:
         return
@@ -88,6 +90,6 @@ def check_agreement(step: int, digest: int, device: torch.device) -> None:
     dist.all_gather(digests, mine)
     wrong = [r for r, other in enumerate(digests) if int(other) != int(digests[0])]
     if wrong:
-        raise RuntimeError(
+        raise TrainingStoppedError(
             f"step {step}: rank(s) {wrong} planned another batch than rank 0; the corpus, config or seed differs between workers"
         )

@@ -1,7 +1,8 @@
 """The two ways a job can fail, and the words an error is made of.
 
 `RequestError`: what was asked for cannot be done (config, data, storage address); exit status 2, nothing was started.
-Everything else that is raised while a job runs is a failure of the run; exit status 1.
+Everything else that is raised while a job runs is a failure of the run; exit status 1. Of these, `TrainingStoppedError` is one
+that another attempt would only repeat.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ from collections.abc import Iterable
 
 class RequestError(ValueError):
     """The request is wrong. The message names the field or file, the value, what is allowed and the remedy."""
+
+
+class TrainingStoppedError(RuntimeError):
+    """Training cannot go on, and from the last checkpoint it would come to the same end. All ranks raise it at the same step."""
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:

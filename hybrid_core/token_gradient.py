@@ -11,6 +11,9 @@ from torch import nn
 
 from hybrid_core.distributed import world_size
 
+HELD_ENTRIES = 16_384
+"""Tokens whose gradients may wait in sparse form: 25 MB at 384 numbers each, and still few additions to the dense one."""
+
 
 class TokenGradient:
     """Collects sparse gradients of an embedding and hands them to the optimiser as the dense one it expects."""
@@ -18,20 +21,45 @@ class TokenGradient:
     def __init__(self, embedding: nn.Embedding) -> None:
         self._weight = embedding.weight
         self._dense: torch.Tensor | None = None
-        self._touched = torch.empty(0, dtype=torch.long, device=embedding.weight.device)
+        self._touched = torch.empty(0, dtype=torch.bool, device=embedding.weight.device)
+        """Rows of the dense gradient that are not zero [vocabulary]."""
+        self._begun = False
         embedding.sparse = self.trained = embedding.weight.requires_grad
+
+    def fold(self) -> None:
+        """Between two backward passes of a step: add what waits to the dense gradient once it is much.
+
+        Autograd appends the tokens of every pass to the sparse gradient, so it would grow with the tokens of the batch.
+        """
+        waiting = self._weight.grad
+        if waiting is not None and waiting.is_sparse and waiting._nnz() > HELD_ENTRIES:
+            self._add(waiting)
 
     def join(self) -> None:
         """Replace the sparse gradient of this step by a dense one, in memory that is kept from step to step."""
-        if not self.trained or self._weight.grad is None:
-            return
-        gradient = self._weight.grad.coalesce()
+        if self.trained and self._weight.grad is not None:
+            self._add(self._weight.grad)
+        if self._begun:
+            self._weight.grad = self._dense
+            self._begun = False
+
+    def _add(self, sparse: torch.Tensor) -> None:
+        dense = self._dense if self._begun and self._dense is not None else self._cleared()
+        gradient = sparse.coalesce()  # one entry a row: the order of additions, hence the sum, does not depend on chance
+        rows = gradient.indices()[0]
+        dense.index_add_(0, rows, gradient.values())
+        self._touched[rows] = True
+        self._weight.grad = None
+
+    def _cleared(self) -> torch.Tensor:
+        """The dense gradient without what the last step left in it."""
         if self._dense is None:
             self._dense = torch.zeros_like(self._weight)
+            self._touched = self._touched.new_zeros(len(self._weight))
         elif world_size() == 1:
             self._dense[self._touched] = 0.0
         else:  # other ranks' tokens were added
             self._dense.zero_()
-        self._touched = gradient.indices()[0]
-        self._dense[self._touched] = gradient.values()
-        self._weight.grad = self._dense
+        self._touched.zero_()
+        self._begun = True
+        return self._dense

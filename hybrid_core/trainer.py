@@ -31,6 +31,7 @@ from hybrid_core.distributed import (
     world_size,
 )
 from hybrid_core.encode import token_batches
+from hybrid_core.errors import TrainingStoppedError
 from hybrid_core.gradcache import cached_step, plain_step
 from hybrid_core.model import Encoder
 from hybrid_core.objective import Objective
@@ -75,7 +76,7 @@ class Trainer:
         """Train from `self.done` to `config.steps`, or until `config.select` has not improved for `config.patience` evaluations.
 
         Raises:
-            RuntimeError: loss or gradient is not finite on some rank, or ranks planned different batches.
+            TrainingStoppedError: loss or gradient is not finite on some rank, or ranks planned different batches.
         """
         self.encoder.train()
         c, since = self.config, _SinceLog()
@@ -140,6 +141,7 @@ class Trainer:
         return self.config.tokens_per_forward or _TOKENS_PER_FORWARD[self.device.type == "cuda"]
 
     def _embed(self, token_ids: Sequence[Sequence[int]]) -> Tensor:
+        self.token_gradient.fold()  # with GradCache the piece before this one has been through its backward pass
         embeddings: Tensor = self.encoder(*self.encoder.pad(token_ids))
         return embeddings
 
@@ -150,7 +152,7 @@ class Trainer:
         value = sum_over_ranks(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
         if not math.isfinite(value) or not math.isfinite(float(norm)):
-            raise RuntimeError(
+            raise TrainingStoppedError(
                 f"step {step}: loss {value}, gradient norm {float(norm)}: not finite on some rank; lower train.learning_rate or "
                 f"train.temperature, or set train.precision=float32. See the texts with: python -m ray_jobs.replay --step {step} "
                 f"(plan {self.plan.hash})"

@@ -18,12 +18,15 @@ def persistently(action: Callable[[], Result], patience: float, what: str) -> Re
         what: is read or written, for the error.
 
     Raises:
+        PermissionError: at once, as waiting grants nothing.
         OSError: what the storage said last.
     """
     started, pause = time.monotonic(), 0.5
     while True:
         try:
             return action()
+        except PermissionError:
+            raise
         except OSError as error:
             if time.monotonic() - started + pause > patience:
                 raise OSError(

@@ -6,7 +6,7 @@ texts -> keys -> those the store lacks -> Ray Data -> store -> vectors
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +14,12 @@ import pyarrow as pa
 from hybrid_core import storage
 from hybrid_core.config import Config
 from hybrid_core.embeddings.shards import Shard
-from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
+from hybrid_core.embeddings.store import Attempt, ModelStore, Result, evict, mark_used, model_key, text_keys
 from hybrid_core.errors import RequestError
 from hybrid_core.model import Kind, encoder_settings, exported_model
 from hybrid_core.settings import digest
 from hybrid_core.storage import absolute, join
+from ray_jobs._patience import persistently
 from ray_jobs._progress import Progress
 
 _ATTEMPTS = 3
@@ -39,27 +40,41 @@ def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config:
 
     Raises:
         RuntimeError: embeddings are missing after they were computed.
+        OSError: the store fails for longer than `encode.patience` seconds.
     """
     settings = encoder_settings(exported_model(config.model, model))
     store = absolute(config.encode.store or join(config.output, "embeddings"))
     name = model_key(weights_of(model), settings, config.encode.precision)
     keys = text_keys(texts, kinds, settings)
+    attempt = _patiently(config)
     for _ in range(_ATTEMPTS):  # another run may remove a damaged shard, or evict, between looking and reading
-        mark_used(store, name)
-        found = ModelStore(store, name)
+        attempt(lambda: mark_used(store, name), store)
+        found = ModelStore(store, name, attempt)
         missing = {key: row for row, key in enumerate(keys) if key not in found}
-        if not missing:
-            for removed in evict(store, config.encode.store_gigabytes):
-                print(
-                    f"  removed embeddings of model {removed} from {store}: over {config.encode.store_gigabytes:g} GB"
-                )
-            with contextlib.suppress(RequestError):
-                return found.vectors(keys)
+        if missing:
+            _compute(missing, texts, kinds, model, store, name, config)
             continue
-        _compute(missing, texts, kinds, model, store, name, config)
+        _evict(store, config)
+        with contextlib.suppress(RequestError):
+            return found.vectors(keys)
     raise RuntimeError(
         f"{store}/{name}: {len(missing):,} embeddings are missing after they were computed; is it being deleted?"
     )
+
+
+def _patiently(config: Config) -> Attempt:
+    """Attempts that are repeated while the storage fails."""
+
+    def attempt(action: Callable[[], Result], what: str) -> Result:
+        return persistently(action, config.encode.patience, what)
+
+    return attempt
+
+
+def _evict(store: str, config: Config) -> None:
+    budget = config.encode.store_gigabytes
+    for removed in _patiently(config)(lambda: evict(store, budget), store):
+        print(f"  removed embeddings of model {removed} from {store}: over {budget:g} GB")
 
 
 def weights_of(model: str) -> str:
@@ -83,7 +98,7 @@ def _compute(
 
     def received(shard: Shard, work: float) -> None:
         progress.add(shard, work)
-        mark_used(store, name)  # so that no other run evicts it meanwhile
+        _patiently(config)(lambda: mark_used(store, name), store)  # so that no other run evicts it meanwhile
 
     encode_stream(from_tables(pieces), model, join(store, name), config, "float32", received)
     progress.finish()

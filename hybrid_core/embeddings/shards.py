@@ -9,12 +9,14 @@ A shard's name says what it holds, so a run that is repeated knows what is there
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,10 @@ from hybrid_core.errors import RequestError
 from hybrid_core.storage import join
 
 _READERS = 16  # markers read at once: object storage answers slowly, one by one
+
+
+class DamagedShardError(RequestError):
+    """A shard's file was read to its end and is not the one that was committed."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +101,28 @@ def make_shard(
         vectors: [rows, d], float32.
         stored: how numbers are kept.
         tokens: of the texts.
+
+    Raises:
+        ArithmeticError: an embedding is no finite number; names its id.
     """
+    _check_finite(ids, vectors, stored)
     columns = to_columns(vectors, stored)
     table = pa.table({"id": pa.array(ids, pa.string()), "language": pa.array(languages, pa.string())} | columns)
     content = _ipc(table)
     counts = {row["values"]: row["counts"] for row in pc.value_counts(table["language"]).to_pylist()}
     sha256 = hashlib.sha256(content).hexdigest()
     return Shard(name, dict(sorted(counts.items())), tokens, len(content), sha256, loss(vectors, columns)), content
+
+
+def _check_finite(ids: Sequence[str] | pa.Array, vectors: np.ndarray, stored: Stored) -> None:
+    """Such an embedding would be found out only by a search, long after the texts were encoded."""
+    largest = np.finfo(np.float16 if stored == "float16" else np.float32).max
+    wrong = np.flatnonzero(~(np.abs(vectors) <= largest).all(axis=1))  # so that NaN is wrong too
+    if len(wrong):
+        raise ArithmeticError(
+            f"the embeddings of {str(ids[wrong[0]])!r} and {len(wrong) - 1} more of {len(vectors)} texts are no finite {stored} "
+            "numbers: the model's weights are damaged, or encode.precision is too low for it"
+        )
 
 
 def commit(uri: str, shard: Shard, content: bytes) -> None:
@@ -134,16 +155,23 @@ def committed(uri: str) -> dict[str, Shard]:
     sizes = {f.base_name: f.size for f in found if f.type == pafs.FileType.File}
     names = [name.removesuffix(".json") for name in sorted(sizes) if name.endswith(".json")]
     with ThreadPoolExecutor(_READERS) as pool:
-        shards = list(pool.map(lambda name: _marker(uri, name), names))
+        shards = list(pool.map(lambda name: marker_of(uri, name), names))
     return {s.name: s for s in shards if s is not None and sizes.get(f"{s.name}.arrow") == s.bytes}
 
 
-def _marker(uri: str, name: str) -> Shard | None:
+def marker_of(uri: str, name: str) -> Shard | None:
+    """What a shard's marker says; None: it is not there, or not one of ours, so the shard is encoded again."""
     try:
         found = Shard(**storage.read_json(file_of(uri, name, "json")))
-    except (ValueError, TypeError):
-        return None  # cut short or of another version: the shard is encoded again
+    except (FileNotFoundError, ValueError, TypeError):
+        return None  # removed by another process since it was listed, cut short, or of another version
     return found if found.name == name else None
+
+
+def remove_file(fs: pafs.FileSystem, path: str) -> None:
+    """Remove a file that another process may remove at the same time."""
+    with contextlib.suppress(FileNotFoundError):
+        fs.delete_file(path)
 
 
 def discard(uri: str, kept: set[str]) -> None:
@@ -152,7 +180,7 @@ def discard(uri: str, kept: set[str]) -> None:
     for file in fs.get_file_info(pafs.FileSelector(path, allow_not_found=True)):
         name, _, suffix = file.base_name.rpartition(".")
         if suffix == "part" or (suffix in ("arrow", "json") and name not in kept):
-            fs.delete_file(file.path)
+            remove_file(fs, file.path)
 
 
 def seal(uri: str, shards: Sequence[Shard], *, dimension: int, stored: Stored, facts: dict[str, Any]) -> None:
@@ -190,22 +218,37 @@ def read_shard(uri: str, shard: Shard) -> Content:
     """The rows of a shard, checked against its SHA-256. Local files are memory-mapped.
 
     Raises:
-        RequestError: the file is missing or is not what was committed.
+        DamagedShardError: the file is not what was committed.
+        RequestError: the file is not there.
+        OSError: the storage does not give it, which says nothing about the file.
     """
     place = file_of(uri, shard.name)
-    _, path = storage.filesystem(place)
+    buffer = _buffer(place)
     try:
-        buffer = (
-            pa.memory_map(path).read_buffer() if not storage.is_remote(uri) else pa.py_buffer(storage.read_bytes(place))
-        )
-    except OSError as error:
+        if hashlib.sha256(buffer).hexdigest() == shard.sha256:
+            table = pa.ipc.open_file(buffer).read_all()
+            ids, languages = (table[name].combine_chunks() for name in ("id", "language"))
+            return Content(ids, languages, from_columns(table))
+    except (pa.ArrowException, OSError, KeyError) as error:  # OSError is what Arrow says of a file cut short
+        raise _damaged(place) from error
+    raise _damaged(place)
+
+
+def _buffer(place: str) -> pa.Buffer:
+    try:
+        if storage.is_remote(place):
+            return pa.py_buffer(storage.read_bytes(place))
+        path = Path(storage.absolute(place))
+        return pa.memory_map(str(path)).read_buffer() if path.stat().st_size else pa.py_buffer(b"")
+    except FileNotFoundError as error:
         raise RequestError(
-            f"{place} cannot be read: {error}; run the encoding again, it writes what is missing"
+            f"{place} cannot be read: it is not there; run the encoding again, it writes what is missing"
         ) from error
-    if hashlib.sha256(buffer).hexdigest() != shard.sha256:
-        raise RequestError(
-            f"{place} is not the file that was committed: damaged or replaced; delete it and its .json, and run the encoding again"
-        )
-    table = pa.ipc.open_file(buffer).read_all()
-    ids, languages = (table[name].combine_chunks() for name in ("id", "language"))
-    return Content(ids, languages, from_columns(table))
+    except OSError as error:
+        raise OSError(f"{place} cannot be read: {error}") from error
+
+
+def _damaged(place: str) -> DamagedShardError:
+    return DamagedShardError(
+        f"{place} is not the file that was committed: damaged or replaced; delete it and its .json, and run the encoding again"
+    )

@@ -9,20 +9,32 @@ are only ever added, each whole, so runs may write at the same time: at worst bo
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pyarrow.fs as pafs
 
 from hybrid_core import storage
-from hybrid_core.embeddings.shards import Content, Shard, committed, file_of, read_shard
+from hybrid_core.embeddings.shards import (
+    Content,
+    DamagedShardError,
+    Shard,
+    committed,
+    file_of,
+    marker_of,
+    read_shard,
+    remove_file,
+)
 from hybrid_core.errors import RequestError
 from hybrid_core.model import EncoderSettings, Kind
 from hybrid_core.settings import digest
 from hybrid_core.storage import join
+
+Result = TypeVar("Result")
 
 _USED = "used.json"
 _IN_USE = 3600.0  # seconds; a model used this recently may be in use now and is not removed
@@ -51,41 +63,71 @@ def text_keys(texts: Sequence[str], kinds: Sequence[Kind], settings: EncoderSett
     ]
 
 
+class Attempt(Protocol):
+    """How the storage is accessed: once, or again while it fails."""
+
+    def __call__(self, action: Callable[[], Result], what: str, /) -> Result:
+        """Do what may be repeated; `what` is read or written, for an error."""
+
+
+def once(action: Callable[[], Result], what: str) -> Result:
+    """Not again."""
+    return action()
+
+
 class ModelStore:
     """What the store has of one model, as of now."""
 
-    def __init__(self, store: str, model: str) -> None:
+    def __init__(self, store: str, model: str, attempt: Attempt = once) -> None:
         """Look what is there.
 
         Args:
             store: folder or URI.
             model: from `model_key`.
+            attempt: each shard is read by one, so that a large store is not read from its beginning again.
+
+        Raises:
+            OSError: the storage fails; nothing has been removed for it.
         """
-        self.uri = join(store, model)
+        self.uri, self._attempt = join(store, model), attempt
         self._places: dict[str, tuple[Shard, int]] = {}
-        for shard in committed(self.uri).values():
-            content = self._read(shard)
+        for shard in attempt(lambda: committed(self.uri), self.uri).values():
+            content = self._checked(shard)
             for row, key in enumerate(content.ids.to_pylist() if content else ()):
                 self._places[key] = shard, row
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    def _read(self, shard: Shard) -> Content | None:
-        """A shard's content; a damaged one is removed, so that its texts are computed again."""
+    def _read(self, shard: Shard) -> Content:
+        return self._attempt(lambda: read_shard(self.uri, shard), file_of(self.uri, shard.name))
+
+    def _checked(self, shard: Shard) -> Content | None:
+        """A shard's content; None: its texts are computed again.
+
+        Only a damaged shard is removed: one that the storage does not give now may be whole.
+        """
         try:
-            return read_shard(self.uri, shard)
-        except RequestError as error:
+            return self._read(shard)
+        except DamagedShardError as error:
             print(f"  {error}; its embeddings are computed again")
+            self._attempt(lambda: self._remove(shard), self.uri)
+        except RequestError:
+            pass  # another run has removed it between listing and reading
+        return None
+
+    def _remove(self, shard: Shard) -> None:
+        if marker_of(self.uri, shard.name) == shard:  # else another run has written it anew since it was listed
             for suffix in ("json", "arrow"):
-                _remove(file_of(self.uri, shard.name, suffix))
-            return None
+                remove_file(*storage.filesystem(file_of(self.uri, shard.name, suffix)))
 
     def vectors(self, keys: Sequence[str]) -> np.ndarray:
         """Embeddings of these keys [keys, d], float32.
 
         Raises:
             KeyError: one that is not there.
+            RequestError: a shard was removed or damaged since the store was opened.
+            OSError: the storage fails.
         """
         by_shard: dict[str, tuple[Shard, list[int], list[int]]] = {}
         for place, key in enumerate(keys):
@@ -95,7 +137,7 @@ class ModelStore:
             rows.append(row)
         found: np.ndarray | None = None
         for shard, places, rows in by_shard.values():
-            content = read_shard(self.uri, shard)
+            content = self._read(shard)
             if found is None:
                 found = np.empty((len(keys), content.vectors.shape[1]), dtype=np.float32)
             found[places] = content.vectors[rows]
@@ -108,39 +150,56 @@ def mark_used(store: str, model: str) -> None:
 
 
 def evict(store: str, gigabytes: float) -> list[str]:
-    """Remove the models used longest ago until the store is within its budget, and return their keys.
+    """Remove the models used longest ago until the store is within its budget, and return the keys of those that have gone.
 
-    Models used within the last hour stay.
+    Models used within the last hour stay. Other runs may use the store and evict meanwhile; a model that cannot be removed
+    now is left to a later run.
+
+    Raises:
+        OSError: the store cannot be listed.
     """
+    sizes = _sizes(store)
+    used = {model: _last_use(store, model) for model in sizes}
+    total, removed = sum(sizes.values()), []
+    for model in sorted(sizes, key=lambda m: used[m] or 0.0):
+        if total <= gigabytes * 1e9:
+            break
+        if _remove_idle(store, model):
+            total -= sizes[model]
+            removed.append(model)
+    return removed
+
+
+def _sizes(store: str) -> dict[str, int]:
+    """Bytes of each folder of the store."""
     fs, path = storage.filesystem(store)
     sizes: dict[str, int] = {}
     for file in fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True)):
         if file.type == pafs.FileType.File:
             model = file.path.removeprefix(path).lstrip("/").partition("/")[0]
             sizes[model] = sizes.get(model, 0) + file.size
-    used = {model: _last_use(store, model) for model in sizes}
-    total, removed = sum(sizes.values()), []
-    for model in sorted(sizes, key=lambda m: used[m] or 0.0):
-        last = used[model]
-        if total <= gigabytes * 1e9:
-            break
-        if last is not None and time.time() - last > _IN_USE:
-            fs.delete_dir(f"{path}/{model}")
-            total -= sizes[model]
-            removed.append(model)
-    return removed
+    return sizes
+
+
+def _remove_idle(store: str, model: str) -> bool:
+    """Remove a model unless a run uses it now; whether it has gone."""
+    last = _last_use(store, model)  # asked just before: another run may have begun since the store was listed
+    if last is None or time.time() - last <= _IN_USE:
+        return False
+    fs, path = storage.filesystem(join(store, model))
+    try:
+        for folder in (f"{path}/shards", path):  # the note of use goes last: a later run finds what is left
+            with contextlib.suppress(FileNotFoundError):  # another run removes it too
+                fs.delete_dir(folder)
+    except OSError as error:
+        print(f"  embeddings of model {model} cannot be removed now from {store}: {error}")
+        return False
+    return True
 
 
 def _last_use(store: str, model: str) -> float | None:
-    """None for a folder that is not ours."""
+    """None for a folder that is not ours, or that another run has just removed."""
     place = join(store, model, _USED)
-    return float(storage.read_json(place)["seconds"]) if storage.exists(place) else None
-
-
-def _remove(uri: str) -> None:
-    if storage.is_remote(uri):
-        fs, path = storage.filesystem(uri)
-        if storage.exists(uri):
-            fs.delete_file(path)
-    else:
-        Path(storage.absolute(uri)).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        return float(storage.read_json(place)["seconds"]) if storage.exists(place) else None
+    return None

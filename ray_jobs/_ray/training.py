@@ -14,6 +14,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from hybrid_core import storage
 from hybrid_core.config import Config, TrainConfig
 from hybrid_core.data.suites import Suite
+from hybrid_core.errors import TrainingStoppedError
 from hybrid_core.storage import absolute, join
 from ray_jobs._ray.mailbox import delivering, open_mailbox
 
@@ -54,6 +55,7 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
     """Train with Ray Train until the encoder lies at `request.target`; resumes by itself after a crash of any process.
 
     Raises:
+        TrainingStoppedError: the loss or the plan does not allow to go on; no other attempt was made.
         RuntimeError: training failed for good (the cause is chained).
     """
     config = request.config
@@ -79,11 +81,13 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
     )
     try:
         with delivering(mailbox, on_metrics):
-            trainer.fit()
+            stopped = trainer.fit().return_value
     except ray.exceptions.RayError as error:  # the controller itself died: the run can be continued under its name
         raise RuntimeError(
             f"training {request.name} lost its controller; run the same command again to resume"
         ) from error
+    if stopped:
+        raise TrainingStoppedError(f"training {request.name} stopped: {stopped}")
     if not storage.exists(join(request.target, storage.MARKER)):
         raise RuntimeError(f"training {request.name} ended without a model at {request.target}")
 
@@ -107,8 +111,8 @@ class _ForwardToTune(TuneReportCallback):
             super().after_report(run_context, metrics, checkpoint)
 
 
-def _run_worker(loop_config: dict[str, Any]) -> None:
+def _run_worker(loop_config: dict[str, Any]) -> str | None:
     """Import the training loop only in the workers: the controller, which unpickles this function, does without torch models."""
     from ray_jobs._ray import worker
 
-    worker.run(TrainRequest(**loop_config["request"]), loop_config["channel"])
+    return worker.run(TrainRequest(**loop_config["request"]), loop_config["channel"])

@@ -12,6 +12,7 @@ import ray.train.torch
 import torch
 
 from hybrid_core.data.sources import open_sources, plan_for
+from hybrid_core.errors import TrainingStoppedError
 from hybrid_core.model import export, exported_model, load_encoder
 from hybrid_core.storage import mark_complete, upload_directory
 from hybrid_core.trainer import Hooks, Trainer
@@ -19,8 +20,20 @@ from hybrid_core.validation import Validator
 from ray_jobs._ray.training import NOT_EVALUATED, SCORE, Channel, TrainRequest
 
 
-def run(request: TrainRequest, channel: Channel) -> None:
-    """Train this rank's part of the request; rank 0 exports the finished encoder."""
+def run(request: TrainRequest, channel: Channel) -> str | None:
+    """Train this rank's part of the request; rank 0 exports the finished encoder.
+
+    Returns:
+        Why training stopped for good, None when it did not. Were it raised, Ray Train would try again.
+    """
+    try:
+        _train(request, channel)
+    except TrainingStoppedError as stopped:
+        return str(stopped)
+    return None
+
+
+def _train(request: TrainRequest, channel: Channel) -> None:
     config = request.config
     torch.set_num_threads(config.train.threads)
     sources = open_sources(config)
@@ -75,7 +88,7 @@ def _restore_best(trainer: Trainer) -> None:
     """Go back to the best evaluation's weights; waits for uploads that are under way."""
     wanted = trainer.selection.best_step
     if wanted is None:
-        raise RuntimeError(f"train.select={trainer.config.select}: no evaluation gave a finite value")
+        raise TrainingStoppedError(f"train.select={trainer.config.select}: no evaluation gave a finite value")
     for reported in ray.train.get_all_reported_checkpoints():
         if reported.metrics["step"] == wanted:
             with reported.checkpoint.as_directory() as directory:

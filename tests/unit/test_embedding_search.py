@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_suites import smooth_vectors, tied_vectors
 
-from hybrid_core.embeddings import searching
+from hybrid_core.embeddings import searching, shards
 from hybrid_core.embeddings.queries import encode_queries, read_queries
 from hybrid_core.embeddings.searching import (
     Asked,
@@ -125,7 +125,8 @@ def test_a_damaged_shard_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stored", ["float32", "float16"])
-def test_an_embedding_that_is_no_number_is_named(tmp_path: Path, stored: str) -> None:
+def test_an_embedding_that_is_no_number_is_named(tmp_path: Path, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "_check_finite", lambda *args: None)  # the encoding refuses it; other tools may not
     vectors = unit_vectors(9)
     vectors[5, 2] = np.nan
     found = write_embeddings(tmp_path, [f"p{n}" for n in range(9)], ["de"] * 9, vectors, cuts=[4], stored=stored)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pytest
 
+from hybrid_core import storage
 from hybrid_core.embeddings.numbers import Stored, from_columns, loss, to_columns
-from hybrid_core.embeddings.shards import committed, discard, file_of, open_embeddings, read_shard, seal, write_shard
+from hybrid_core.embeddings.shards import (
+    DamagedShardError,
+    Shard,
+    committed,
+    discard,
+    file_of,
+    open_embeddings,
+    read_shard,
+    seal,
+    write_shard,
+)
 from hybrid_core.errors import RequestError
 
 FORMS: tuple[Stored, ...] = ("float32", "float16", "int8")
@@ -50,6 +63,23 @@ def test_the_loss_of_a_form_is_the_largest_distance_from_the_computed_vector() -
     assert loss(nothing, to_columns(nothing, "int8")) == 0.0
 
 
+@pytest.mark.parametrize("stored", FORMS)
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_an_embedding_that_is_no_number_is_refused_with_its_id(tmp_path: Path, stored: Stored, number: float) -> None:
+    vectors = unit_vectors(3)
+    vectors[1, 5] = number
+    for ids in (["a", "b", "c"], pa.array(["a", "b", "c"])):
+        with pytest.raises(ArithmeticError, match="'b' and 0 more of 3 texts"):
+            write_shard(str(tmp_path), "s", ids, ["de"] * 3, vectors, stored=stored, tokens=3)
+    assert list(tmp_path.iterdir()) == [], "nothing of it is committed"
+
+
+def test_a_number_too_large_for_float16_is_refused(tmp_path: Path) -> None:
+    vectors = np.full((1, 4), 70_000, np.float32)
+    with pytest.raises(ArithmeticError, match=r"'a' .* float16"):
+        write_shard(str(tmp_path), "s", ["a"], ["de"], vectors, stored="float16", tokens=1)
+
+
 def test_the_bytes_depend_on_the_content_alone(tmp_path: Path) -> None:
     rows = {"ids": ["a", "b"], "languages": ["de", "en"], "vectors": unit_vectors(2)}
     for folder in ("one", "two"):
@@ -72,6 +102,22 @@ def test_a_shard_without_marker_or_of_another_size_is_not_committed(tmp_path: Pa
     assert committed(str(tmp_path / "absent")) == {}
 
 
+def test_a_marker_that_another_process_removes_after_the_listing_is_no_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = str(tmp_path / "e")
+    for name in ("gone", "whole"):
+        write_shard(uri, name, ["a"], ["de"], unit_vectors(1), stored="float32", tokens=1)
+    read_json = storage.read_json
+
+    def too_late(place: str) -> object:
+        Path(file_of(uri, "gone", "json")).unlink(missing_ok=True)
+        return read_json(place)
+
+    monkeypatch.setattr(storage, "read_json", too_late)
+    assert set(committed(uri)) == {"whole"}
+
+
 def test_a_damaged_shard_is_refused_and_named(tmp_path: Path) -> None:
     uri = str(tmp_path / "e")
     shard = write_shard(uri, "s", ["a"], ["de"], unit_vectors(1), stored="float32", tokens=1)
@@ -82,7 +128,31 @@ def test_a_damaged_shard_is_refused_and_named(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"s\.arrow is not the file that was committed"):
         read_shard(uri, shard)
     file.unlink()
-    with pytest.raises(RequestError, match="cannot be read"):
+    with pytest.raises(RequestError, match=r"s\.arrow cannot be read: it is not there"):
+        read_shard(uri, shard)
+
+
+def test_a_file_that_is_not_embeddings_is_damaged_whatever_its_marker_says(tmp_path: Path) -> None:
+    uri = str(tmp_path / "e")
+    (tmp_path / "e" / "shards").mkdir(parents=True)
+    for name, content in (("text", b"not arrow"), ("empty", b"")):
+        shard = Shard(name, {"de": 1}, 1, len(content), hashlib.sha256(content).hexdigest(), 0.0)
+        Path(file_of(uri, name)).write_bytes(content)
+        with pytest.raises(DamagedShardError, match="is not the file that was committed"):
+            read_shard(uri, shard)
+
+
+def test_storage_that_fails_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = str(tmp_path / "e")
+    shard = write_shard(uri, "s", ["a"], ["de"], unit_vectors(1), stored="float32", tokens=1)
+
+    def fails(place: str) -> bytes:
+        raise OSError("connection reset")
+
+    monkeypatch.setattr(storage, "is_remote", lambda place: True)
+    monkeypatch.setattr(storage, "filesystem", lambda place: (pafs.LocalFileSystem(), place))
+    monkeypatch.setattr(storage, "read_bytes", fails)
+    with pytest.raises(OSError, match=r"s\.arrow cannot be read: connection reset"):
         read_shard(uri, shard)
 
 

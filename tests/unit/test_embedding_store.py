@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybrid_core.embeddings.shards import file_of, write_shard
+from hybrid_core.embeddings import store
+from hybrid_core.embeddings.shards import Content, Shard, file_of, read_shard, write_shard
 from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
 from hybrid_core.model import EncoderSettings
 
 SETTINGS = EncoderSettings("mean", "query: ", "passage: ", 64, 256)
 
 
-def fill(store: Path, model: str, keys: list[str], seed: int = 0, name: str = "s") -> np.ndarray:
+def fill(folder: Path, model: str, keys: list[str], seed: int = 0, name: str = "s") -> np.ndarray:
     vectors = np.random.default_rng(seed).standard_normal((len(keys), 8)).astype(np.float32)
-    write_shard(str(store / model), name, keys, [""] * len(keys), vectors, stored="float32", tokens=1)
-    mark_used(str(store), model)
+    write_shard(str(folder / model), name, keys, [""] * len(keys), vectors, stored="float32", tokens=1)
+    mark_used(str(folder), model)
     return vectors
 
 
@@ -65,6 +66,52 @@ def test_a_damaged_shard_is_dropped_and_said(tmp_path: Path, capsys: pytest.Capt
     stored = ModelStore(str(tmp_path), "m")
     assert "a" not in stored and "b" in stored
     assert "computed again" in capsys.readouterr().out and not file.exists()
+
+
+def test_a_storage_that_fails_once_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = fill(tmp_path, "m", ["a"])
+    failing = [OSError("connection reset")]
+
+    def fails_once(uri: str, shard: Shard) -> Content:
+        if failing:
+            raise failing.pop()
+        return read_shard(uri, shard)
+
+    monkeypatch.setattr(store, "read_shard", fails_once)
+    with pytest.raises(OSError, match="connection reset"):
+        ModelStore(str(tmp_path), "m")
+    assert np.array_equal(ModelStore(str(tmp_path), "m").vectors(["a"]), vectors), "nothing was removed"
+
+
+def test_a_shard_that_another_run_removes_meanwhile_is_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path, "m", ["a"])
+    file = Path(file_of(str(tmp_path / "m"), "s"))
+
+    def too_late(uri: str, shard: Shard) -> Content:
+        file.unlink()
+        return read_shard(uri, shard)
+
+    monkeypatch.setattr(store, "read_shard", too_late)
+    assert "a" not in ModelStore(str(tmp_path), "m")
+    assert file.with_suffix(".json").exists(), "the other run may be about to write both again"
+    assert capsys.readouterr().out == ""
+
+
+def test_a_shard_that_another_run_writes_anew_meanwhile_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, "m", ["a"], seed=1)
+
+    def overtaken(uri: str, shard: Shard) -> Content:
+        monkeypatch.undo()
+        fill(tmp_path, "m", ["a"], seed=2)  # other bytes under the same name: another processor rounds otherwise
+        return read_shard(uri, shard)
+
+    monkeypatch.setattr(store, "read_shard", overtaken)
+    ModelStore(str(tmp_path), "m")
+    assert "a" in ModelStore(str(tmp_path), "m")
 
 
 def test_models_used_longest_ago_leave_first_and_those_in_use_stay(tmp_path: Path) -> None:

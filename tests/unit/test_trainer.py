@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from hybrid_core import token_gradient
 from hybrid_core.config import CorpusConfig, ModelConfig, PlanConfig, TrainConfig
 from hybrid_core.data.corpus import Corpus
 from hybrid_core.data.sources import Source
-from hybrid_core.errors import RequestError
+from hybrid_core.errors import RequestError, TrainingStoppedError
 from hybrid_core.model import load_encoder
 from hybrid_core.plan import BatchPlan
 from hybrid_core.trainer import Hooks, Metrics, Trainer
@@ -64,6 +65,26 @@ def test_gradcache_trains_like_the_plain_step(corpus: Corpus, encoder_directory:
     assert torch.allclose(weights(plain), weights(cached), atol=2e-5)
 
 
+def test_sparse_gradients_of_a_cached_step_do_not_grow_with_the_batch(
+    corpus: Corpus, encoder_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = trainer(corpus, encoder_directory)
+    plain.run(Hooks())
+    monkeypatch.setattr(token_gradient, "HELD_ENTRIES", 100, raising=False)
+    cached = trainer(corpus, encoder_directory, gradcache=True, tokens_per_forward=64)
+    embedding = cached.encoder.backbone.get_input_embeddings()
+    held: list[int] = []
+
+    def see(*_: object) -> None:
+        gradient = embedding.weight.grad
+        held.append(gradient._nnz() if gradient is not None and gradient.is_sparse else 0)
+
+    embedding.register_forward_hook(see)
+    cached.run(Hooks())
+    assert 0 < max(held) <= 100 + 64
+    assert torch.allclose(weights(plain), weights(cached), atol=2e-5)
+
+
 def test_a_checkpoint_cut_short_is_refused(corpus: Corpus, encoder_directory: Path, tmp_path: Path) -> None:
     t = trainer(corpus, encoder_directory)
     t.step(t.plan.step(0))
@@ -88,7 +109,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(corpus: Corpus, enc
     t = trainer(corpus, encoder_directory)
     with torch.no_grad():
         t.parameters[0].fill_(float("nan"))
-    with pytest.raises(RuntimeError, match=r"step 0: loss nan.*not finite on some rank"):
+    with pytest.raises(TrainingStoppedError, match=r"step 0: loss nan.*not finite on some rank"):
         t.run(Hooks())
 
 
