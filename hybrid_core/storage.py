@@ -15,7 +15,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlparse
 
 import pyarrow as pa
@@ -24,6 +24,19 @@ import pyarrow.fs as pafs
 from hybrid_core.errors import RequestError
 
 MARKER = "complete.json"
+Result = TypeVar("Result")
+
+
+class Attempt(Protocol):
+    """How storage is accessed: once, or again while it fails."""
+
+    def __call__(self, action: Callable[[], Result], what: str, /) -> Result:
+        """Do what may be repeated; `what` is read or written, for an error."""
+
+
+def once(action: Callable[[], Result], what: str) -> Result:
+    """Not again."""
+    return action()
 
 
 def cache_directory() -> Path:
@@ -105,6 +118,13 @@ def read_json(uri: str) -> Any:
 def write_json(uri: str, value: Any) -> None:
     """Write a value as readable JSON."""
     write_bytes(uri, (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode())
+
+
+def delete_folder(uri: str) -> None:
+    """Remove a folder with all that is in it; one that is not there is no error."""
+    fs, path = filesystem(uri)
+    if fs.get_file_info(path).type == pafs.FileType.Directory:
+        fs.delete_dir(path)
 
 
 def check_writable(uri: str, field: str) -> None:

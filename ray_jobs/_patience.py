@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -34,3 +35,14 @@ def persistently(action: Callable[[], Result], patience: float, what: str) -> Re
                 ) from error
         time.sleep(pause)
         pause = min(2 * pause, 15.0)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """A `storage.Attempt` that tries again while the storage fails."""
+
+    seconds: float
+
+    def __call__(self, action: Callable[[], Result], what: str, /) -> Result:
+        """As `persistently`."""
+        return persistently(action, self.seconds, what)

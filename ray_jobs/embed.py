@@ -6,7 +6,7 @@ texts -> keys -> those the store lacks -> Ray Data -> store -> vectors
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +14,12 @@ import pyarrow as pa
 from hybrid_core import storage
 from hybrid_core.config import Config
 from hybrid_core.embeddings.shards import Shard
-from hybrid_core.embeddings.store import Attempt, ModelStore, Result, evict, mark_used, model_key, text_keys
+from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
 from hybrid_core.errors import RequestError
 from hybrid_core.model import Kind, encoder_settings, exported_model
 from hybrid_core.settings import digest
 from hybrid_core.storage import absolute, join
-from ray_jobs._patience import persistently
+from ray_jobs._patience import Patience
 from ray_jobs._progress import Progress
 
 _ATTEMPTS = 3
@@ -46,7 +46,7 @@ def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config:
     store = absolute(config.encode.store or join(config.output, "embeddings"))
     name = model_key(weights_of(model), settings, config.encode.precision)
     keys = text_keys(texts, kinds, settings)
-    attempt = _patiently(config)
+    attempt = Patience(config.encode.patience)
     for _ in range(_ATTEMPTS):  # another run may remove a damaged shard, or evict, between looking and reading
         attempt(lambda: mark_used(store, name), store)
         found = ModelStore(store, name, attempt)
@@ -62,18 +62,9 @@ def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config:
     )
 
 
-def _patiently(config: Config) -> Attempt:
-    """Attempts that are repeated while the storage fails."""
-
-    def attempt(action: Callable[[], Result], what: str) -> Result:
-        return persistently(action, config.encode.patience, what)
-
-    return attempt
-
-
 def _evict(store: str, config: Config) -> None:
     budget = config.encode.store_gigabytes
-    for removed in _patiently(config)(lambda: evict(store, budget), store):
+    for removed in Patience(config.encode.patience)(lambda: evict(store, budget), store):
         print(f"  removed embeddings of model {removed} from {store}: over {budget:g} GB")
 
 
@@ -98,7 +89,9 @@ def _compute(
 
     def received(shard: Shard, work: float) -> None:
         progress.add(shard, work)
-        _patiently(config)(lambda: mark_used(store, name), store)  # so that no other run evicts it meanwhile
+        Patience(config.encode.patience)(
+            lambda: mark_used(store, name), store
+        )  # so that no other run evicts it meanwhile
 
     encode_stream(from_tables(pieces), model, join(store, name), config, "float32", received)
     progress.finish()

@@ -39,7 +39,8 @@ class _Searched:
     passages: dict[str, int]  # by language
     identity: list[Any]
     how: str
-    search: Callable[[Asked], PassageLists]
+    search: Callable[[Asked, str | None], PassageLists]
+    """Gets what is looked for, and a folder where parts of the answer may be kept until it is whole."""
 
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:
@@ -54,7 +55,9 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     started = time.perf_counter()
     vectors = encode_queries(model, queries.texts, precision=config.encode.precision)
     before = time.perf_counter()
-    lists = searched.search(Asked(vectors, c.k, c.languages or None, queries.languages if c.same_language else None))
+    asked = Asked(vectors, c.k, c.languages or None, queries.languages if c.same_language else None)
+    kept = f"{target}.parts" if target else None
+    lists = searched.search(asked, kept and join(kept, _request_hash(config, searched, queries)))
     seconds = {"encoding": before - started, "search": time.perf_counter() - before}
     ids = _shown_ids(lists, qualified=c.qualified_ids)
     _check_ids(ids, queries)
@@ -63,6 +66,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     details: dict[str, Any] = {"search": facts}
     if target:
         write_run(target, queries.ids, ids, lists.top.scores, _tag(config, searched))
+        storage.delete_folder(f"{target}.parts")
         outputs["run"] = target
     else:
         details["results"] = _print_best(queries, ids, lists)
@@ -106,12 +110,14 @@ def _check_fields(config: Config, args: argparse.Namespace) -> None:
 def _embeddings(config: Config) -> _Searched:
     found = open_embeddings(absolute(str(config.search.embeddings)))
 
-    def search(asked: Asked) -> PassageLists:
+    def search(asked: Asked, kept: str | None) -> PassageLists:
         from ray_jobs._ray.searching import search_distributed
 
         connect(1)
         try:
-            return search_distributed(found.uri, found.shards, asked, config.search.tasks)
+            return search_distributed(
+                found.uri, found.shards, asked, config.search.tasks, kept=kept, patience=config.encode.patience
+            )
         finally:
             disconnect()
 
@@ -135,17 +141,21 @@ def _index(config: Config) -> _Searched:
     return _Searched(
         place, about["facts"], about["dimension"], about["languages"],
         [storage.read_json(join(place, storage.MARKER))["files"], parameters], how,
-        lambda asked: open_index(place).search(asked, parameters),
+        lambda asked, kept: open_index(place).search(asked, parameters),
     )  # fmt: skip
 
 
 def _target(config: Config, searched: _Searched, queries: Queries) -> str:
+    if config.search.run:
+        return absolute(config.search.run)
+    return join(absolute(config.output), "search", f"{_request_hash(config, searched, queries)}.run")
+
+
+def _request_hash(config: Config, searched: _Searched, queries: Queries) -> str:
+    """Names everything that decides the answer."""
     c = config.search
-    if c.run:
-        return absolute(c.run)
     decides = [searched.identity, recorded_model(searched.facts, searched.place)["fingerprint"], queries.hash(), c.k]
-    decides += [sorted(c.languages), c.same_language, c.qualified_ids, config.encode.precision]
-    return join(absolute(config.output), "search", f"{digest(decides)}.run")
+    return digest([*decides, sorted(c.languages), c.same_language, c.qualified_ids, config.encode.precision])
 
 
 def _tag(config: Config, searched: _Searched) -> str:
@@ -209,6 +219,8 @@ def _print_summary(facts: dict[str, Any], outputs: dict[str, str]) -> None:
         f"searched {facts['passages']:,} passages ({', '.join(facts['languages'])}) {facts['how']} for {facts['queries']:,} "
         f"queries in {facts['seconds']['search']:.1f} s, encoded in {facts['seconds']['encoding']:.1f} s"
     )
+    if facts["exact"]:
+        print("passages searched = passages there, in every language")
     if facts["short_lists"]:
         print(f"{facts['short_lists']:,} lists are shorter than search.k={facts['k']}")
     for name, uri in outputs.items():

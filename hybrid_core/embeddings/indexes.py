@@ -15,7 +15,7 @@ import pyarrow.json as pa_json
 
 from hybrid_core import storage
 from hybrid_core.config import ExportConfig
-from hybrid_core.embeddings.searching import Asked, PassageLists, merge_lists
+from hybrid_core.embeddings.searching import Asked, PassageLists, compact, merge_lists
 from hybrid_core.errors import RequestError
 from hybrid_core.top_lists import TopK
 
@@ -135,7 +135,7 @@ class Index:
         for here, allowed in self._pools(asked):
             found = search_rows(self.index, asked.vectors[here], asked.k, parameters, allowed)
             top.rows[here], top.scores[here] = found
-        return merge_lists([PassageLists(top, self.ids, self.languages)], asked.k)
+        return merge_lists([compact(PassageLists(top, self.ids, self.languages))], asked.k)
 
     def _pools(self, asked: Asked) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Rows of queries, and which passages they see."""

@@ -9,8 +9,10 @@ depends neither on the groups nor on the shards nor on their order.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +20,7 @@ import pyarrow.compute as pc
 
 from hybrid_core.embeddings.shards import Content, Shard, read_shard
 from hybrid_core.errors import RequestError, nearest
+from hybrid_core.storage import Attempt, once
 from hybrid_core.top_k import PASSAGE_BLOCK, top_k
 from hybrid_core.top_lists import TopK, merge_top_k
 
@@ -54,6 +57,8 @@ class PassageLists:
     """Of the passages that are in some list."""
     languages: pa.Array
     """Of the same passages."""
+    searched: Mapping[str, int] = field(default_factory=dict)
+    """Passages that were compared with the queries, by language."""
 
     def texts(self, column: pa.Array) -> np.ndarray:
         """`ids` or `languages` in the places of the lists [q, k]; None where a list has ended."""
@@ -91,19 +96,43 @@ def group_shards(shards: Sequence[Shard], groups: int) -> list[list[Shard]]:
     return [[s for s, n in zip(shards, numbers, strict=True) if n == number] for number in np.unique(numbers)]
 
 
-def search_shards(uri: str, shards: Sequence[Shard], asked: Asked) -> PassageLists:
+def check_searched(lists: PassageLists, shards: Sequence[Shard], asked: Asked) -> None:
+    """Compare what was searched with what the shards' markers say.
+
+    Args:
+        lists: the result over all of these shards.
+        shards: with the numbers of their passages by language.
+        asked: whose languages take part.
+
+    Raises:
+        RuntimeError: names the languages whose numbers differ.
+    """
+    there = sum((Counter(s.languages) for s in shards), Counter())
+    expected = {code: n for code, n in there.items() if n and (asked.pool is None or code in asked.pool)}
+    wrong = {
+        code: (lists.searched.get(code, 0), expected.get(code, 0))
+        for code in sorted({*lists.searched, *expected})
+        if lists.searched.get(code, 0) != expected.get(code, 0)
+    }
+    if wrong:
+        raise RuntimeError(f"passages that were searched, and that are there, differ by language: {wrong}")
+
+
+def search_shards(uri: str, shards: Sequence[Shard], asked: Asked, attempt: Attempt = once) -> PassageLists:
     """The best passages of these shards, in memory bounded by the largest shard, a block and the lists.
 
     Args:
         uri: the directory.
         shards: of it, in any order.
         asked: what is looked for.
+        attempt: how each shard is read.
 
     Raises:
         RequestError: a shard is missing or damaged, or an embedding is no number.
+        OSError: the storage fails.
     """
     lists = _empty(asked)
-    for content in _blocks(uri, shards_of(shards, asked.pool), asked.pool):
+    for content in _blocks(uri, shards_of(shards, asked.pool), asked.pool, attempt):
         lists = merge_lists([lists, _search(uri, content, asked)], asked.k)
     return lists
 
@@ -114,11 +143,12 @@ def _empty(asked: Asked) -> PassageLists:
     return PassageLists(top, pa.array([], pa.string()), pa.array([], pa.string()))
 
 
-def _blocks(uri: str, shards: Sequence[Shard], pool: frozenset[str] | None) -> Iterator[Content]:
+def _blocks(uri: str, shards: Sequence[Shard], pool: frozenset[str] | None, attempt: Attempt) -> Iterator[Content]:
     """Rows of the pool's languages; small shards together, as each search has a price of its own."""
     held: list[Content] = []
     for shard in shards:
-        held.append(_of_languages(read_shard(uri, shard), shard, pool))
+        content = attempt(partial(read_shard, uri, shard), f"{uri}, shard {shard.name}")
+        held.append(_of_languages(content, shard, pool))
         if sum(len(c.ids) for c in held) >= PASSAGE_BLOCK:
             yield _joined(held)
             held = []
@@ -148,7 +178,8 @@ def _search(uri: str, content: Content, asked: Asked) -> PassageLists:
     except ValueError:
         _refuse_what_is_not_finite(uri, content)
         raise
-    return _compact(PassageLists(top, content.ids, content.languages))
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(content.languages).to_pylist()}
+    return compact(PassageLists(top, content.ids, content.languages, counts))
 
 
 def _codes(content: Content, asked: Asked) -> tuple[np.ndarray, np.ndarray] | None:
@@ -180,13 +211,13 @@ def _refuse_what_is_not_finite(uri: str, content: Content) -> None:
         )
 
 
-def _compact(lists: PassageLists) -> PassageLists:
+def compact(lists: PassageLists) -> PassageLists:
     """The same with the ids of its lists only."""
     used, rows = np.unique(lists.top.rows, return_inverse=True)
     missing = int(len(used) > 0 and used[0] < 0)
     kept = pa.array(used[missing:])
     top = TopK(rows.reshape(lists.top.rows.shape).astype(np.int64) - missing, lists.top.scores)
-    return PassageLists(top, lists.ids.take(kept), lists.languages.take(kept))
+    return PassageLists(top, lists.ids.take(kept), lists.languages.take(kept), lists.searched)
 
 
 def merge_lists(parts: Sequence[PassageLists], k: int) -> PassageLists:
@@ -201,4 +232,5 @@ def merge_lists(parts: Sequence[PassageLists], k: int) -> PassageLists:
     for part in parts:
         tops.append(TopK(np.where(part.top.rows >= 0, part.top.rows + first, -1), part.top.scores))
         first += len(part.ids)
-    return _compact(PassageLists(merge_top_k(tops, k, place=_places(ids, languages)), ids, languages))
+    searched = sum((Counter(p.searched) for p in parts), Counter())
+    return compact(PassageLists(merge_top_k(tops, k, place=_places(ids, languages)), ids, languages, searched))

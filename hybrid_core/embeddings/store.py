@@ -12,8 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow.fs as pafs
@@ -32,9 +31,7 @@ from hybrid_core.embeddings.shards import (
 from hybrid_core.errors import RequestError
 from hybrid_core.model import EncoderSettings, Kind
 from hybrid_core.settings import digest
-from hybrid_core.storage import join
-
-Result = TypeVar("Result")
+from hybrid_core.storage import Attempt, join, once
 
 _USED = "used.json"
 _IN_USE = 3600.0  # seconds; a model used this recently may be in use now and is not removed
@@ -61,18 +58,6 @@ def text_keys(texts: Sequence[str], kinds: Sequence[Kind], settings: EncoderSett
         hashlib.blake2b(f"{starts[kind]}{text}".encode(), digest_size=16).hexdigest()
         for text, kind in zip(texts, kinds, strict=True)
     ]
-
-
-class Attempt(Protocol):
-    """How the storage is accessed: once, or again while it fails."""
-
-    def __call__(self, action: Callable[[], Result], what: str, /) -> Result:
-        """Do what may be repeated; `what` is read or written, for an error."""
-
-
-def once(action: Callable[[], Result], what: str) -> Result:
-    """Not again."""
-    return action()
 
 
 class ModelStore:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import ray
 from ray.exceptions import RayTaskError
 
-from hybrid_core.embeddings.searching import Asked, PassageLists, group_shards, merge_lists, search_shards, shards_of
+from hybrid_core import storage
+from hybrid_core.embeddings.kept_lists import place_of, search_or_read
+from hybrid_core.embeddings.searching import (
+    Asked,
+    PassageLists,
+    check_searched,
+    group_shards,
+    merge_lists,
+    search_shards,
+    shards_of,
+)
 from hybrid_core.embeddings.shards import Shard
 from hybrid_core.errors import RequestError
+from ray_jobs._patience import Patience
 
 _FAN_IN = 4
 """Lists that a task merges: their memory is that of five results."""
@@ -19,7 +31,10 @@ _TASKS_PER_PROCESSOR = 2
 _SECONDS = 10.0
 
 
-def search_distributed(uri: str, shards: Sequence[Shard], asked: Asked, tasks: int | None = None) -> PassageLists:
+def search_distributed(
+    uri: str, shards: Sequence[Shard], asked: Asked, tasks: int | None = None,
+    *, kept: str | None = None, patience: float = 0.0,
+) -> PassageLists:  # fmt: skip
     """The best passages of these shards; the same for every number of tasks.
 
     Args:
@@ -27,18 +42,28 @@ def search_distributed(uri: str, shards: Sequence[Shard], asked: Asked, tasks: i
         shards: of it.
         asked: what is looked for.
         tasks: that share the shards, each one processor; None: two for each processor of the cluster.
+        kept: folder where the lists of each group of shards are kept, for this request alone; those that are there are not
+            searched again. None: nothing is kept.
+        patience: seconds to go on trying while storage fails.
 
     Raises:
         RequestError: a shard is missing or damaged, or an embedding is no number.
+        OSError: the storage fails for longer than that.
+        RuntimeError: other passages were searched than there are.
     """
     wanted = tasks or _TASKS_PER_PROCESSOR * int(ray.cluster_resources().get("CPU", 1))
     groups = group_shards(shards_of(shards, asked.pool), wanted)
     if not groups:
         return search_shards(uri, [], asked)
+    attempt = Patience(patience)
+    if kept and (there := sum(attempt(partial(storage.exists, place_of(kept, g)), kept) for g in groups)):
+        print(f"  {there} of {len(groups)} groups of shards were searched before")
     shared = ray.put(asked)
-    search = ray.remote(num_cpus=1)(search_shards)
-    parts = [search.remote(uri, group, shared) for group in groups]
-    return _result(_merged(parts, asked.k), parts)
+    search = ray.remote(num_cpus=1)(search_or_read)
+    parts = [search.remote(uri, group, shared, kept, attempt) for group in groups]
+    lists = _result(_merged(parts, asked.k), parts)
+    check_searched(lists, shards, asked)
+    return lists
 
 
 def _merged(lists: list[Any], k: int) -> Any:
@@ -65,6 +90,6 @@ def _result(whole: Any, parts: list[Any]) -> PassageLists:
         cause: BaseException = error
         while isinstance(cause, RayTaskError):  # a merge passes on what a search raised
             cause = cause.cause
-        if isinstance(cause, RequestError):
+        if isinstance(cause, (RequestError, OSError)):
             raise cause from None
         raise

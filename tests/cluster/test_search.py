@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import ir_measures
@@ -20,7 +24,7 @@ from hybrid_core.scores import exact_form
 from hybrid_core.settings import digest
 from ray_jobs.steps import prepare_base
 
-from .conftest import Jobs
+from .conftest import Jobs, processes_below, wait_for
 
 PAIRS = made_up_pairs(40)
 IDS = [f"{p.language}-{p.meaning_id}" for p in PAIRS]
@@ -36,17 +40,24 @@ def write_embeddings(jobs: Jobs) -> tuple[Path, np.ndarray, np.ndarray]:
     passages = encode(encoder, [p.passage for p in PAIRS], "passage")
     passages[60:75] = passages[:15]  # equal scores, in other shards
     folder, languages = jobs.home / "embeddings", [p.language for p in PAIRS]
+    seal_shards(folder, passages, IDS, languages, 7, model)
+    return folder, queries, passages
+
+
+def seal_shards(
+    folder: Path, passages: np.ndarray, ids: Sequence[str], languages: Sequence[str], count: int, model: str
+) -> None:
+    """A complete directory of `count` shards."""
     shards = [
         write_shard(
-            str(folder), f"s{n}", [IDS[r] for r in rows], [languages[r] for r in rows], passages[rows],
+            str(folder), f"s{n}", [ids[r] for r in rows], [languages[r] for r in rows], passages[rows],
             stored="float32", tokens=len(rows),
         )
-        for n, rows in enumerate(np.array_split(np.arange(len(PAIRS)), 7))
+        for n, rows in enumerate(np.array_split(np.arange(len(ids)), count))
     ]  # fmt: skip
     fingerprint = digest(storage.read_json(f"{model}/{storage.MARKER}")["files"])
-    facts = {"model": {"name": config.model.name, "uri": model, "fingerprint": fingerprint}}
+    facts = {"model": {"name": str(model), "uri": model, "fingerprint": fingerprint}}
     seal(str(folder), shards, dimension=32, stored="float32", facts=facts)
-    return folder, queries, passages
 
 
 def expected_run(queries: np.ndarray, passages: np.ndarray) -> list[tuple[str, str, float]]:
@@ -87,3 +98,46 @@ def test_a_distributed_search_is_one_list_that_other_tools_read(jobs: Jobs) -> N
     assert damaged.status == 2 and file.read_bytes() == before, damaged.output
     assert "error: " in damaged.output and "s3.arrow is not the file that was committed" in damaged.summary["error"]
     assert "Traceback" not in damaged.output
+
+
+def test_a_search_that_is_killed_goes_on_where_it_ended(jobs: Jobs) -> None:
+    config = load_config("default", None, jobs.settings[1::2])
+    model = prepare_base(config, [], with_corpus=False)
+    rows, groups = 240_000, 30
+    vectors = np.random.default_rng(0).standard_normal((rows, 32)).astype(np.float32)
+    languages = ["de" if row % 3 else "sw" for row in range(rows)]
+    seal_shards(jobs.home / "many", vectors, [f"p{row}" for row in range(rows)], languages, groups, model)
+    lines = [{"id": f"q{i}", "text": p.query} for i, p in enumerate(PAIRS)]
+    (jobs.home / "queries.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def flags(name: str) -> list[str]:
+        settings = {"embeddings": jobs.home / "many", "queries": jobs.home / "queries.jsonl", "k": 300, "tasks": groups}
+        settings["run"] = jobs.home / f"{name}.run"
+        return [part for key, value in settings.items() for part in ("--set", f"search.{key}={value}")]
+
+    calm = jobs.run("search", *flags("calm"))
+    assert calm.status == 0 and "passages searched = passages there, in every language" in calm.output, calm.output
+    assert not list(jobs.home.glob("calm.run.parts"))
+
+    def kept() -> int:
+        return len(list(jobs.home.glob("killed.run.parts/*/*.lists")))
+
+    process = jobs.start("search", *flags("killed"))
+    wait_for(lambda: kept() >= 2, "the first lists")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    assert kept() < groups and not (jobs.home / "killed.run").exists(), "it was killed too late to show anything"
+    process = jobs.start("search", *flags("killed"))
+    before = kept()
+    wait_for(lambda: kept() > before, "further lists")
+    titles = wait_for(
+        lambda: {p: t for p, t in processes_below(process.pid).items() if "search_or_read" in t},
+        "a process that searches",
+    )
+    os.kill(min(titles), signal.SIGKILL)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    found = re.search(rf"(\d+) of {groups} groups of shards were searched before", output)
+    assert found and 2 <= int(found[1]) < groups, output
+    assert (jobs.home / "killed.run").read_bytes() == (jobs.home / "calm.run").read_bytes()
+    assert not list(jobs.home.glob("killed.run.parts"))
