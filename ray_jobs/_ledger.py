@@ -45,8 +45,9 @@ class Ledger:
             rows_in.update(facts["languages"])
             missing = [name for name in facts["shards"] if name not in found]
             if missing:
+                languages = ", ".join(facts["languages"])
                 raise RuntimeError(
-                    f"{part.name}: {len(missing)} of {len(facts['shards'])} shards are missing; run again"
+                    f"{part.name} ({languages}): {len(missing)} of {len(facts['shards'])} shards are missing; run again"
                 )
             shards += [found[name] for name in facts["shards"]]
         rows_out = sum((Counter(s.languages) for s in shards), Counter())

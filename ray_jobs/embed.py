@@ -1,4 +1,4 @@
-"""Embeddings of texts that fit into memory (suites, training corpora), through the store: nothing is computed twice.
+"""Embeddings of texts that fit into memory (suites, training corpora), through the store: what it holds is not computed again.
 
 texts -> keys -> those the store lacks -> Ray Data -> store -> vectors
 """

@@ -1,4 +1,4 @@
-"""Embeddings at rest: shards that are committed one by one, and a store that never computes the same text twice.
+"""Embeddings at rest: shards that are committed one by one, and a store of what need not be computed again.
 
 numbers    float32, float16 or int8 on disk, and what each loses
 shards     a directory of Arrow files that is complete when its marker says so

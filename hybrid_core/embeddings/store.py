@@ -1,4 +1,4 @@
-"""Embeddings keyed by what they are computed from: the same weights, settings and text are computed once for all runs.
+"""Embeddings keyed by what they are computed from: what one run has computed, others with the same weights, settings and text find.
 
     <store>/<model>/shards/...     as in `shards`; the id of a row is the key of its text
     <store>/<model>/used.json      when the model was last used, for eviction
