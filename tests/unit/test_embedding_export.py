@@ -9,11 +9,13 @@ from typing import Any
 
 import ir_measures
 import numpy as np
+import pyarrow as pa
 import pytest
 from embedding_helpers import encoded_pairs, exported_encoder, kept_rows, unit_vectors, write_embeddings
 
 from hybrid_core import storage
 from hybrid_core.config import ExportConfig
+from hybrid_core.embeddings import searching
 from hybrid_core.embeddings.exporting import build_index, export, measure_recall, sample
 from hybrid_core.embeddings.indexes import new_index, open_index, parameters_of, read_ids
 from hybrid_core.embeddings.searching import Asked, search_shards
@@ -170,6 +172,21 @@ def test_equal_scores_of_an_index_are_in_the_order_of_ids(tmp_path: Path) -> Non
     made(few, tmp_path / "x", form="flat")
     hits = open_index(str(tmp_path / "x")).search(Asked(vectors[:1], 8), {})
     assert hits.texts(hits.ids).tolist() == [list("abcdefgh")]
+
+
+def test_an_index_orders_the_ids_it_found_and_no_others(
+    found: EmbeddingSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(found, tmp_path / "x", form="flat")
+    index, sorted_ids, places = open_index(str(tmp_path / "x")), [], searching._places
+
+    def counted(ids: pa.Array, languages: pa.Array) -> np.ndarray:
+        sorted_ids.append(len(ids))
+        return places(ids, languages)
+
+    monkeypatch.setattr(searching, "_places", counted)
+    index.search(Asked(clusters(4, 9), 5), {})
+    assert sorted_ids and max(sorted_ids) <= 4 * 5 < len(index.ids)
 
 
 def test_damaged_exports_and_shards_are_refused(found: EmbeddingSet, tmp_path: Path) -> None:

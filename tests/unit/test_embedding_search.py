@@ -18,20 +18,23 @@ from hypothesis import strategies as st
 from made_up_suites import smooth_vectors, tied_vectors
 
 from hybrid_core.embeddings import searching, shards
+from hybrid_core.embeddings.kept_lists import packed, search_or_read, unpacked
 from hybrid_core.embeddings.queries import encode_queries, read_queries
 from hybrid_core.embeddings.searching import (
     Asked,
     PassageLists,
     check_languages,
+    check_searched,
     group_shards,
     merge_lists,
     search_shards,
 )
-from hybrid_core.embeddings.shards import Shard, file_of
+from hybrid_core.embeddings.shards import Content, Shard, file_of
 from hybrid_core.errors import RequestError
 from hybrid_core.scores import exact_form
 from hybrid_core.top_lists import TopK
 from ray_jobs import search
+from ray_jobs._patience import Patience
 from ray_jobs.cli import main
 
 Lists = list[list[tuple[str, str, float]]]
@@ -270,3 +273,53 @@ def test_queries_get_the_prefix_the_model_was_exported_with(made: Path) -> None:
     again = encode_queries(model, ["query: x"], precision="float32")
     assert plain.dtype == np.float32 and np.linalg.norm(plain) == pytest.approx(1)
     assert not np.allclose(plain, again), "the prefix was not put before the query"
+
+
+def test_what_was_searched_is_counted_by_language_and_compared(tmp_path: Path) -> None:
+    languages = ["de", "sw", "de", "bn", "de", "sw"]
+    found = write_embeddings(tmp_path / "e", [f"p{i}" for i in range(6)], languages, unit_vectors(6), cuts=(2, 5))
+    for asked, expected in (
+        (Asked(unit_vectors(2), 3), {"de": 3, "sw": 2, "bn": 1}),
+        (Asked(unit_vectors(2), 3, ("de", "bn")), {"de": 3, "bn": 1}),
+        (Asked(unit_vectors(2), 3, None, ("sw", "sw")), {"sw": 2}),
+    ):
+        groups = group_shards(found.shards, 2)
+        lists = merge_lists([search_shards(found.uri, group, asked) for group in groups], asked.k)
+        assert dict(lists.searched) == expected
+        check_searched(lists, found.shards, asked)
+        less = search_shards(found.uri, groups[0], asked)
+        with pytest.raises(RuntimeError, match=r"differ by language: {'(bn|de|sw)': \(\d, \d\)"):
+            check_searched(less, found.shards, asked)
+
+
+def test_kept_lists_are_read_instead_of_searching_again(tmp_path: Path) -> None:
+    found = write_embeddings(tmp_path / "e", [f"p{i}" for i in range(6)], ["de", "sw"] * 3, unit_vectors(6), cuts=(3,))
+    asked, folder = Asked(unit_vectors(2, seed=1), 4), str(tmp_path / "kept")
+    first = search_or_read(found.uri, found.shards, asked, folder)
+    for shard in found.shards:
+        Path(file_of(found.uri, shard.name)).unlink()
+    again = search_or_read(found.uri, found.shards, asked, folder)
+    for one, other in ((first, again), (first, unpacked(packed(first)))):
+        assert np.array_equal(one.top.rows, other.top.rows) and np.array_equal(one.top.scores, other.top.scores)
+        assert one.ids.equals(other.ids) and one.languages.equals(other.languages) and one.searched == other.searched
+    with pytest.raises(RequestError, match="it is not there"):
+        search_or_read(found.uri, found.shards[:1], asked, folder)  # other shards, other lists
+
+
+def test_shards_are_read_as_the_attempt_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = write_embeddings(tmp_path / "e", ["a", "b"], ["de", "de"], unit_vectors(2), cuts=(1,))
+    read, failed = searching.read_shard, []
+
+    def fails_once(uri: str, shard: Shard) -> Content:
+        if shard.name not in failed:
+            failed.append(shard.name)
+            raise OSError("timed out")
+        return read(uri, shard)
+
+    monkeypatch.setattr(searching, "read_shard", fails_once)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(OSError, match="timed out"):
+        search_shards(found.uri, found.shards, Asked(unit_vectors(1), 2))
+    failed.clear()
+    lists = search_shards(found.uri, found.shards, Asked(unit_vectors(1), 2), Patience(60.0))
+    assert lists.searched == {"de": 2} and len(failed) == 2
