@@ -45,7 +45,9 @@ class TokenGradient:
 
     def _add(self, sparse: torch.Tensor) -> None:
         dense = self._dense if self._begun and self._dense is not None else self._cleared()
-        gradient = sparse.coalesce()  # one entry a row: the order of additions, hence the sum, does not depend on chance
+        gradient = (
+            sparse.coalesce()
+        )  # one entry a row: the order of additions, hence the sum, does not depend on chance
         rows = gradient.indices()[0]
         dense.index_add_(0, rows, gradient.values())
         self._touched[rows] = True
