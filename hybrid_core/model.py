@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +154,15 @@ def exported_model(config: ModelConfig, location: str) -> ModelConfig:
 def encoder_settings(config: ModelConfig) -> EncoderSettings:
     """How an encoder of this config turns texts into vectors; reads no weights."""
     return _settings(config, _source(config.name))
+
+
+def known_prefixes(config: ModelConfig) -> dict[Kind, str | None]:
+    """What is put before queries and passages, from the files at hand; None where only a model that lies elsewhere says it."""
+    elsewhere = re.match(r"\w+:/", config.name) or (config.name.startswith("/") and not Path(config.name).is_dir())
+    if elsewhere:
+        return {"query": config.query_prefix, "passage": config.passage_prefix}
+    settings = _settings(config, config.name)  # of a packaged model the registry says it all
+    return {"query": settings.query_prefix, "passage": settings.passage_prefix}
 
 
 def model_fingerprint(name: str) -> str:

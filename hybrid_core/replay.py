@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from hybrid_core.batch import EMPTY, Batch, read_batch
 from hybrid_core.data.sources import Sources
+from hybrid_core.model import Kind
 from hybrid_core.plan import BatchPlan
 
+_NO_PREFIXES: Mapping[Kind, str | None] = {}
 
-def replay(sources: Sources, plan: BatchPlan, number: int, *, negatives: str = "batch") -> dict[str, Any]:
+
+def replay(
+    sources: Sources,
+    plan: BatchPlan,
+    number: int,
+    *,
+    negatives: str = "batch",
+    prefixes: Mapping[Kind, str | None] = _NO_PREFIXES,
+) -> dict[str, Any]:
     """Everything about step `number`, JSON-able: mode, corpus, digest, negatives, and the texts of every example.
 
-    `negatives` is train.negatives, for a corpus that does not say itself.
+    `negatives` is train.negatives, and `prefixes` are the model's, for a corpus that does not say itself.
     """
     planned = plan.step(number)
     source = sources[planned.corpus]
@@ -29,7 +40,10 @@ def replay(sources: Sources, plan: BatchPlan, number: int, *, negatives: str = "
         "plan_hash": plan.hash,
         "digest": f"{planned.digest:016x}",
         "negatives": _negatives(batch, asked, own_only=(source.config.negatives or negatives) == "own"),
-        "prefixes": {"query": source.config.query_prefix, "passage": source.config.passage_prefix},
+        "prefixes": {
+            "query": _first(source.config.query_prefix, prefixes.get("query")),
+            "passage": _first(source.config.passage_prefix, prefixes.get("passage")),
+        },
         "examples": [
             {
                 "meaning_id": meaning,
@@ -40,6 +54,11 @@ def replay(sources: Sources, plan: BatchPlan, number: int, *, negatives: str = "
             for example, (meaning, language, query) in enumerate(zip(meanings, asked, batch.queries, strict=True))
         ],
     }
+
+
+def _first(*values: str | None) -> str | None:
+    """The first that is set; an empty prefix is one."""
+    return next((value for value in values if value is not None), None)
 
 
 def _passages(batch: Batch, example: int) -> list[dict[str, Any]]:
@@ -79,8 +98,13 @@ def as_text(step: dict[str, Any]) -> str:
         f"plan {step['plan_hash']}, digest {step['digest']}",
         f"negatives of a query: {n['per_query']:.1f} ({100 * n['same_language_share']:.0f}% in its own language), "
         f"{n['left_out']:.1f} left out as translations or duplicates of its passage",
+        "put before them: " + ", ".join(f"{kind} {_shown(prefix)}" for kind, prefix in step["prefixes"].items()),
     ]
     for number, example in enumerate(step["examples"]):
         lines += ["", f"[{number}] {example['meaning_id']}", f"  query    {example['language']}: {example['query']}"]
         lines += [f"  {p['role']} {p['language']}: {p['text']}" for p in example["passages"]]
     return "\n".join(lines)
+
+
+def _shown(prefix: str | None) -> str:
+    return "as the model says, whose files are not here" if prefix is None else f'"{prefix}"' if prefix else "nothing"

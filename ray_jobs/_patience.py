@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 def persistently(action: Callable[[], Result], patience: float, what: str) -> Result:
-    """Try until it succeeds or `patience` seconds have passed.
+    """Try until it succeeds or has failed for `patience` seconds.
 
     Args:
         action: may be repeated.
@@ -22,14 +22,16 @@ def persistently(action: Callable[[], Result], patience: float, what: str) -> Re
         PermissionError: at once, as waiting grants nothing.
         OSError: what the storage said last.
     """
-    started, pause = time.monotonic(), 0.5
+    failing, pause = 0.0, 0.5
     while True:
         try:
             return action()
         except PermissionError:
             raise
         except OSError as error:
-            if time.monotonic() - started + pause > patience:
+            now = time.monotonic()
+            failing = failing or now  # what took long before it failed is tried again, too
+            if now - failing + pause > patience:
                 raise OSError(
                     f"{what}: the storage has failed for {patience:g} s (encode.patience): {error}"
                 ) from error

@@ -8,6 +8,7 @@ import sys
 from hybrid_core.config import Config
 from hybrid_core.data.sources import open_sources, plan_for
 from hybrid_core.errors import RequestError
+from hybrid_core.model import known_prefixes
 from hybrid_core.replay import as_text, replay
 from hybrid_core.settings import flat
 from ray_jobs import _tracking
@@ -24,9 +25,20 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
         raise RequestError(f"--step {args.step} must be 0 or more; steps are counted from 0")
     if args.run:
         _check_run(config, args.run, plan.hash)
-    step = replay(sources, plan, args.step, negatives=config.train.negatives)
-    print(as_text(step))
+    step = replay(sources, plan, args.step, negatives=config.train.negatives, prefixes=known_prefixes(config.model))
+    step["warning"] = _beyond(config, args.step)
+    print("\n".join([*filter(None, [step["warning"]]), as_text(step)]))
     return Outcome(mlflow_run_id=args.run, details={"step": step})
+
+
+def _beyond(config: Config, step: int) -> str | None:
+    """What to say of a step that the run does not have: the plan has no end, a run has."""
+    if step < config.train.steps:
+        return None
+    return (
+        f"warning: step {step} is past the end of this run: train.steps={config.train.steps}, its last step is "
+        f"{config.train.steps - 1}. No batch below was trained on; it is what a longer run would see"
+    )
 
 
 def _check_run(config: Config, run_id: str, plan_hash: str) -> None:
@@ -49,7 +61,8 @@ def _check_run(config: Config, run_id: str, plan_hash: str) -> None:
 
 def describe(config: Config, args: argparse.Namespace) -> str:
     """What a run would do."""
-    return f"would print step {args.step} of plan {plan_for(config, open_sources(config)).hash}"
+    told = f"would print step {args.step} of plan {plan_for(config, open_sources(config)).hash}"
+    return "\n".join([told, *filter(None, [_beyond(config, args.step)])])
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:

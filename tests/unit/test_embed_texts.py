@@ -100,3 +100,21 @@ def test_a_store_that_may_not_be_written_is_not_waited_for(monkeypatch: pytest.M
     with pytest.raises(PermissionError):
         _patience.persistently(refused, 60.0, "s")
     assert calls == [1]
+
+
+def test_patience_begins_with_the_first_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls = [1000.0], []
+
+    def slow() -> str:
+        clock[0] += 500.0
+        calls.append(clock[0])
+        if len(calls) < 2:
+            raise OSError("timed out")
+        return "done"
+
+    monkeypatch.setattr(_patience.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(_patience.time, "sleep", lambda seconds: None)
+    assert _patience.persistently(slow, 60.0, "s") == "done"
+    calls.clear()
+    with pytest.raises(OSError, match="timed out"):
+        _patience.persistently(lambda: (_ for _ in ()).throw(OSError("timed out")), 0.0, "s")

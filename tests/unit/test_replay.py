@@ -66,6 +66,42 @@ def test_a_negative_step_is_refused(corpus_directory: Path, capsys: pytest.Captu
     assert "--step -1 must be 0 or more" in capsys.readouterr().err
 
 
+def test_a_step_past_the_end_of_the_run_is_shown_with_a_warning(
+    corpus_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--set", f"data.corpus={corpus_directory}", "--set", "train.global_batch=4", "--set", "train.steps=50"]
+    flags += ["--json", str(tmp_path / "step.json")]
+    assert main(job.JOB, [*flags, "--step", "50"]) == 0
+    warning = "step 50 is past the end of this run: train.steps=50, its last step is 49"
+    assert warning in capsys.readouterr().out
+    assert warning in json.loads((tmp_path / "step.json").read_text())["step"]["warning"]
+    assert main(job.JOB, [*flags, "--step", "49"]) == 0
+    assert "past the end" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "step.json").read_text())["step"]["warning"] is None
+
+
+def test_the_prefixes_shown_are_those_the_model_reads(
+    corpus_directory: Path, encoder_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown(*settings: str) -> tuple[dict[str, str | None], str]:
+        flags = [part for setting in ("train.global_batch=4", *settings) for part in ("--set", setting)]
+        assert main(job.JOB, [*flags, "--json", str(tmp_path / "step.json")]) == 0
+        return json.loads((tmp_path / "step.json").read_text())["step"]["prefixes"], capsys.readouterr().out
+
+    only = f"data.corpus={corpus_directory}"
+    prefixes, text = shown(only)
+    assert prefixes == {"query": "query: ", "passage": "passage: "}  # the packaged model's
+    assert 'put before them: query "query: ", passage "passage: "' in text
+    prefixes, text = shown(only, f"model.name={encoder_directory}", "model.query_prefix=Q ")
+    assert prefixes == {"query": "Q ", "passage": ""}
+    assert 'query "Q ", passage nothing' in text
+    prefixes, text = shown(only, "model.name=s3://elsewhere/model", "model.query_prefix=Q ")
+    assert prefixes == {"query": "Q ", "passage": None}
+    assert "passage as the model says, whose files are not here" in text
+    prefixes, _ = shown(f"data.corpora.faq.corpus={corpus_directory}", "data.corpora.faq.query_prefix=F ")
+    assert prefixes == {"query": "F ", "passage": "passage: "}
+
+
 def test_slots_without_a_negative_are_neither_shown_nor_counted(tmp_path: Path) -> None:
     pairs = [
         replace(p, negatives=(Negative("a wrong passage", "en"),) if p.meaning_id == "m0001" else ())
