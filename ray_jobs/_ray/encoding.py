@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +76,8 @@ def encode_stream(
         noted: called with the facts and the work of every note.
         encoder: class of the actors, constructed and called as `Encoder`; None: that one.
     """
-    c = config.encode
+    c = replace(config.encode, threads=threads_that_fit(config.encode))
+    config = replace(config, encode=c)  # so that an encoder computes with as many threads as Ray gives it processors
     sizes = {"size": c.actors} if c.min_actors is None else {"min_size": c.min_actors, "max_size": c.actors}
     if c.tokenizers:
         pool = ray.data.ActorPoolStrategy(size=c.tokenizers)
@@ -85,7 +86,7 @@ def encode_stream(
         )
     encoded = pieces.map_batches(
         encoder or Encoder, fn_constructor_args=(model, config, stored), compute=ray.data.ActorPoolStrategy(**sizes),
-        num_cpus=threads_that_fit(c), num_gpus=1 if c.use_gpu else 0, **_ONE_ROW,
+        num_cpus=c.threads, num_gpus=1 if c.use_gpu else 0, **_ONE_ROW,
     )  # fmt: skip
     stream = encoded.map_batches(
         _commit,
@@ -171,7 +172,7 @@ class Encoder:
         from hybrid_core.model import exported_model, load_encoder
 
         self.config, self.stored = config.encode, stored
-        torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
+        torch.set_num_threads(self.config.threads)
         self.encoder = load_encoder(
             persistently(lambda: exported_model(config.model, model), self.config.patience, model)
         )
