@@ -6,6 +6,7 @@ store      embeddings keyed by model, settings and text, shared by runs
 sources    texts to encode, in pieces that have the same rows in every run
 queries    texts to look for
 searching  exact lists of a group of shards, merged over groups
+kept_lists lists of groups, kept until a search is done
 exporting  one numpy file, or an index with its measured recall
 indexes    faiss: fitted, filled, opened, searched
 """
