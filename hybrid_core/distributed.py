@@ -77,6 +77,16 @@ def from_rank_zero(values: dict[str, float], device: torch.device) -> dict[str, 
     return dict(zip(sorted(values), numbers.tolist(), strict=True))
 
 
+def ranks_where(holds: bool, device: torch.device) -> list[int]:
+    """The ranks on which it holds, known to all of them."""
+    if world_size() == 1:
+        return [0] if holds else []
+    mine = torch.tensor([int(holds)], device=device)
+    flags = [torch.empty_like(mine) for _ in range(world_size())]
+    dist.all_gather(flags, mine)
+    return [r for r, flag in enumerate(flags) if int(flag)]
+
+
 def check_agreement(step: int, digest: int, device: torch.device) -> None:
     """Stop when ranks hold different batches for the same step.
 

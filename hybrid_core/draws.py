@@ -7,6 +7,7 @@ all were drawn, then in a new order. Nothing here grows with the number of rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -50,6 +51,19 @@ class CorpusIndex(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class RowLanguages:
+    """The language of any row, from where each language starts: rows are sorted by language."""
+
+    names: tuple[str, ...] = ()
+    first_rows: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Row at which each language starts, rising [languages]."""
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """Number in `names` of each row's language, in the shape of the rows."""
+        return np.asarray(np.searchsorted(self.first_rows, rows, side="right") - 1)
+
+
 class CorpusDraws:
     """The endless sequences of batches that one corpus can give."""
 
@@ -60,6 +74,7 @@ class CorpusDraws:
         self._ordered_pairs = [(a, b) for a in self.languages for b in self.languages if a != b and self._wanted(a, b)]
         bounds = np.array([corpus.rows_of(language) for language in self.languages])
         self._first_row, self._rows = bounds[:, 0], bounds[:, 1] - bounds[:, 0]
+        self.row_languages = RowLanguages(self.languages, self._first_row)
         spans = [corpus.pairs_of(*sorted(pair)) for pair in self._ordered_pairs]
         self._first_pair, ends = np.array(spans, dtype=np.int64).reshape(-1, 2).T
         self._pairs = ends - self._first_pair

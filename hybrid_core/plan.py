@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from hybrid_core.config import PlanConfig
-from hybrid_core.draws import CorpusDraws, CorpusIndex
+from hybrid_core.draws import CorpusDraws, CorpusIndex, RowLanguages
 from hybrid_core.errors import RequestError
 from hybrid_core.permutation import ExactDraws, derive_key, proportional, scheduled
 from hybrid_core.schedule import alpha_points
@@ -48,6 +48,18 @@ class StepPlan:
     """Name of the corpus that all rows are of."""
     plan_hash: str = ""
     """Hash of the plan: data, config and seed."""
+    row_languages: RowLanguages = field(default_factory=RowLanguages, repr=False, compare=False)
+    """The languages of the corpus, of which `languages` is computed when asked for."""
+
+    @property
+    def languages(self) -> tuple[tuple[str, str], ...]:
+        """The distinct pairs of languages (query, positive passage) in the batch, sorted."""
+        positives = np.column_stack([self.passage_rows, self.translation_rows.reshape(len(self.query_rows), -1)])
+        asked = np.broadcast_to(self.row_languages.of(self.query_rows)[:, None], positives.shape)
+        there = positives >= 0
+        found = np.stack([asked[there], self.row_languages.of(positives[there])])
+        names = self.row_languages.names
+        return tuple((names[q], names[p]) for q, p in np.unique(found, axis=1).T)
 
     @property
     def digest(self) -> int:
@@ -134,9 +146,10 @@ class BatchPlan:
         """Global batch `number` (0, 1, 2, ...), computed without those before it."""
         parts = self.config.draws_per_step
         if parts == 1:
-            return replace(self._batch_at(number, number), plan_hash=self.hash)
-        drawn = [self._batch_at(number, number * parts + part) for part in range(parts)]
-        return replace(_joined(number, drawn), plan_hash=self.hash)
+            found = self._batch_at(number, number)
+        else:
+            found = _joined(number, [self._batch_at(number, number * parts + part) for part in range(parts)])
+        return replace(found, plan_hash=self.hash, row_languages=self._draws[found.corpus].row_languages)
 
     def _batch_at(self, step: int, number: int) -> StepPlan:
         mode, nth = self._mode(number)

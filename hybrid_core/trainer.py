@@ -26,6 +26,7 @@ from hybrid_core.distributed import (
     from_rank_zero,
     gather,
     rank,
+    ranks_where,
     sum_gradients,
     sum_over_ranks,
     world_size,
@@ -153,14 +154,22 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
         if not math.isfinite(value) or not math.isfinite(float(norm)):
             raise TrainingStoppedError(
-                f"step {step}: loss {value}, gradient norm {float(norm)}: not finite on some rank; lower train.learning_rate or "
-                f"train.temperature, or set train.precision=float32. See the texts with: python -m ray_jobs.replay --step {step} "
-                f"(plan {self.plan.hash})"
+                f"step {step}: loss {value}, gradient norm {float(norm)}: not finite on {self._culprits(loss)}; lower "
+                f"train.learning_rate or train.temperature, or set train.precision=float32. See the texts with: "
+                f"python -m ray_jobs.replay --step {step} (plan {self.plan.hash})"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         self.optimizer.step()
         return value
+
+    def _culprits(self, loss: Tensor) -> str:
+        """Where numbers are not finite. Gathered embeddings carry a NaN to all ranks, so weights are looked at first."""
+        weights = all(bool(p.isfinite().all()) for p in self.module.parameters())
+        for what, finite in (("weights", weights), ("loss", bool(loss.isfinite()))):
+            if found := ranks_where(not finite, self.device):
+                return f"rank(s) {found} ({what})"
+        return "some rank (gradient)"
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up over `warmup * steps` steps, then linear or cosine to zero, or constant."""

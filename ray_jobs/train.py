@@ -48,9 +48,7 @@ def describe(config: Config, args: argparse.Namespace) -> str:
     lines += [f"corpus {name}: {source.corpus.fingerprint}" for name, source in sources.items()]
     for number in range(min(5, config.train.steps)):
         step = plan.step(number)
-        corpus = sources[step.corpus].corpus
-        queries, passages = corpus.column("language", step.query_rows), corpus.column("language", step.passage_rows)
-        pairs = sorted({f"{q}->{p}" for q, p in zip(queries, passages, strict=True)})
+        pairs = [f"{asked}->{answered}" for asked, answered in step.languages]
         lines.append(f"step {number}: {step.mode}, {', '.join(pairs[:6])}{' ...' if len(pairs) > 6 else ''}")
     c = config.train
     return (

@@ -1,4 +1,4 @@
-"""Real gloo processes: training means the same on 1, 2 and 4 ranks, and ranks that disagree are stopped."""
+"""Real gloo processes: training means the same on 1, 2, 3 and 4 ranks, and ranks that disagree or fail are stopped together."""
 
 from __future__ import annotations
 
@@ -6,41 +6,98 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import made_up_pairs
 from safetensors.numpy import load_file
+
+from hybrid_core.data.corpus import Negative
+from hybrid_core.data.corpus_writer import write_corpus
 
 PROGRAM = """
 import json, sys
 from pathlib import Path
 import torch, torch.distributed as dist
+from safetensors.torch import save_file
 from hybrid_core.config import CorpusConfig, ModelConfig, PlanConfig, TrainConfig
 from hybrid_core.data.corpus import Corpus
 from hybrid_core.data.sources import Source
+from hybrid_core.errors import TrainingStoppedError
 from hybrid_core.model import load_encoder
 from hybrid_core.plan import BatchPlan
 from hybrid_core.trainer import Hooks, Trainer
 
-corpus_directory, encoder_directory, target, policy, gradcache, seed_of_rank_1 = sys.argv[1:]
+corpus_directory, encoder_directory, target, cases = sys.argv[1:]
 torch.set_num_threads(1)
 dist.init_process_group("gloo")
-corpus = Corpus.open(corpus_directory)
-seed = int(seed_of_rank_1) if dist.get_rank() == 1 else 0
-plan = BatchPlan({"corpus": corpus}, PlanConfig(policy=policy), seed=seed, global_batch=16)
-settings = TrainConfig(
-    steps=6, global_batch=16, learning_rate=1e-3, log_every=1, agree_every=1, gradcache=bool(int(gradcache)), tokens_per_forward=64,
-)
-encoder = load_encoder(ModelConfig(name=encoder_directory))
-trainer = Trainer(encoder, {"corpus": Source(corpus, CorpusConfig())}, plan, settings)
-losses = []
-trainer.run(Hooks(log=lambda step, metrics: losses.append(metrics["train/loss"])))
-if dist.get_rank() == 0:
-    trainer.save(Path(target) / "checkpoint")
-    (Path(target) / "losses.json").write_text(json.dumps(losses))
+rank, corpus = dist.get_rank(), Corpus.open(corpus_directory)
+
+
+def keep_first_gradients(trainer, folder):
+    update = trainer._update
+
+    def keeping(step, loss):
+        if rank == 0 and step == 0:
+            named = trainer.module.named_parameters()
+            save_file({name: p.grad.clone() for name, p in named if p.grad is not None}, folder / "gradients.safetensors")
+        return update(step, loss)
+
+    trainer._update = keeping
+
+
+for name, case in json.loads(cases).items():
+    folder = Path(target) / name
+    folder.mkdir(exist_ok=True)
+    seed = case.get("seed_of_rank_1", 0) if rank == 1 else 0
+    plan = BatchPlan({"corpus": corpus}, PlanConfig(**case.get("plan", {})), seed=seed, global_batch=16)
+    given = {"temperature": 0.05} | case.get("train", {})
+    given["matryoshka"] = tuple(given.get("matryoshka", ()))
+    settings = TrainConfig(steps=6, global_batch=16, learning_rate=1e-3, log_every=1, agree_every=1, tokens_per_forward=64, **given)
+    encoder = load_encoder(ModelConfig(name=encoder_directory))
+    trainer = Trainer(encoder, {"corpus": Source(corpus, CorpusConfig())}, plan, settings)
+    if case.get("poisoned") == rank:
+        with torch.no_grad():
+            trainer.parameters[0].view(-1)[0] = torch.nan
+    keep_first_gradients(trainer, folder)
+    losses, stopped = [], None
+    try:
+        trainer.run(Hooks(log=lambda step, metrics: losses.append(metrics["train/loss"])))
+    except TrainingStoppedError as error:
+        stopped = str(error)
+    (folder / f"rank-{rank}.json").write_text(json.dumps({"losses": losses, "stopped": stopped}))
+    if rank == 0:
+        trainer.save(folder / "checkpoint")
+    dist.barrier()
 dist.destroy_process_group()
 """
+RICH = {"policy": "multi_positive", "translations": 2, "hard_negatives": 2, "negative_language": "any"}
+RICH_LOSS = {"loss": "info_nce_and_distillation", "learn_temperature": True, "matryoshka": [8, 16]}
+CASES = {
+    "hybrid": {},
+    "hybrid_gradcache": {"train": {"gradcache": True}},
+    "everything": {"plan": RICH, "train": RICH_LOSS},
+    "everything_gradcache": {"plan": RICH, "train": RICH_LOSS | {"gradcache": True}},
+}
+STOPS = {"disagree": {"seed_of_rank_1": 1}, "poisoned": {"poisoned": 1}}
+
+
+@dataclass
+class Trained:
+    """What one case left on rank 0."""
+
+    losses: list[float]
+    weights: dict[str, np.ndarray]
+    gradients: dict[str, np.ndarray]
+
+    @classmethod
+    def read(cls, folder: Path) -> Trained:
+        weights = load_file(folder / "checkpoint" / "weights.safetensors")
+        losses = json.loads((folder / "rank-0.json").read_text())["losses"]
+        return cls(losses, weights, load_file(folder / "gradients.safetensors"))
 
 
 def run(ranks: int, arguments: list[str], port: int) -> list[tuple[int, str]]:
@@ -64,44 +121,76 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def trained(target: Path) -> tuple[list[float], np.ndarray]:
-    weights = load_file(target / "checkpoint" / "weights.safetensors")
-    return json.loads((target / "losses.json").read_text()), np.concatenate(
-        [weights[k].reshape(-1) for k in sorted(weights)]
-    )
+@pytest.fixture(scope="module")
+def scored_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus with teacher scores and up to three hard negatives a row, one of them a passage of another meaning."""
+    pairs = made_up_pairs(48, missing=5)
+    rows = []
+    for number, pair in enumerate(pairs):
+        wrong = [Negative(pairs[(number + 7) % len(pairs)].passage, pairs[(number + 7) % len(pairs)].language, 0.4)]
+        wrong += [Negative(f"wrong {k} {pair.passage}", pair.language, 0.3 - 0.1 * k) for k in range(number % 3)]
+        rows.append(replace(pair, negatives=tuple(wrong), score=0.8))
+    directory = tmp_path_factory.mktemp("scored") / "corpus"
+    write_corpus(directory, rows, licence="Apache-2.0", sources=["tests"])
+    return directory
 
 
 @pytest.fixture(scope="module")
-def reference(
-    corpus_directory: Path, encoder_directory: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[list[float], np.ndarray]:
-    target = tmp_path_factory.mktemp("one")
-    results = run(1, [str(corpus_directory), str(encoder_directory), str(target), "hybrid", "0", "0"], free_port())
-    assert [status for status, _ in results] == [0], results
-    return trained(target)
+def processes(
+    scored_corpus: Path, encoder_directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[int, str], Path]:
+    """Folder of all cases (or stops) on some number of ranks; every group of processes is started once."""
+    done: dict[tuple[int, str], Path] = {}
+
+    def of(ranks: int, kind: str) -> Path:
+        if (ranks, kind) not in done:
+            target = tmp_path_factory.mktemp(f"{kind}-{ranks}")
+            cases = json.dumps({"cases": CASES, "stops": STOPS}[kind])
+            results = run(ranks, [str(scored_corpus), str(encoder_directory), str(target), cases], free_port())
+            assert [status for status, _ in results] == [0] * ranks, results
+            done[ranks, kind] = target
+        return done[ranks, kind]
+
+    return of
 
 
-@pytest.mark.parametrize(("ranks", "gradcache"), [(2, 0), (4, 0), (3, 0), (2, 1)])
-def test_any_number_of_ranks_gives_the_losses_and_weights_of_one(
-    ranks: int,
-    gradcache: int,
-    reference: tuple[list[float], np.ndarray],
-    corpus_directory: Path,
-    encoder_directory: Path,
-    tmp_path: Path,
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("case", CASES)
+def test_any_number_of_ranks_gives_the_gradients_losses_and_weights_of_one(
+    ranks: int, case: str, processes: Callable[[int, str], Path]
 ) -> None:
-    arguments = [str(corpus_directory), str(encoder_directory), str(tmp_path), "hybrid", str(gradcache), "0"]
-    results = run(ranks, arguments, free_port())
-    assert [status for status, _ in results] == [0] * ranks, results
-    losses, weights = trained(tmp_path)
-    assert losses == pytest.approx(reference[0], abs=1e-5)
-    assert np.abs(weights - reference[1]).max() < 1e-4
+    one = Trained.read(processes(1, "cases") / case.removesuffix("_gradcache"))
+    several = Trained.read(processes(ranks, "cases") / case)
+    assert several.gradients.keys() == one.gradients.keys()
+    largest = max(float(np.linalg.norm(g)) for g in one.gradients.values())
+    assert largest > 1e-3
+    for name, gradient in one.gradients.items():  # Adam would hide a gradient that is too large by the number of ranks
+        assert np.linalg.norm(several.gradients[name] - gradient) < 1e-5 * largest, name
+    assert several.losses == pytest.approx(one.losses, abs=1e-5)
+    for name, weights in one.weights.items():
+        assert np.abs(several.weights[name] - weights).max() < 1e-4, name
 
 
-def test_ranks_that_plan_different_batches_are_stopped_and_named(
-    corpus_directory: Path, encoder_directory: Path, tmp_path: Path
+def test_the_case_with_everything_trains_the_temperature_on_hard_negatives(
+    processes: Callable[[int, str], Path],
 ) -> None:
-    results = run(2, [str(corpus_directory), str(encoder_directory), str(tmp_path), "hybrid", "0", "1"], free_port())
-    assert all(status != 0 for status, _ in results)
-    assert any("rank(s) [1] planned another batch than rank 0" in error for _, error in results)
-    assert not (tmp_path / "checkpoint").exists()
+    plain, rich = (Trained.read(processes(1, "cases") / case) for case in ("hybrid", "everything"))
+    assert "objective.log_temperature" in rich.gradients and "objective.log_temperature" not in plain.gradients
+    assert abs(float(rich.gradients["objective.log_temperature"])) > 1e-3
+
+
+def stopped(folder: Path) -> list[str]:
+    return [json.loads((folder / f"rank-{rank}.json").read_text())["stopped"] for rank in (0, 1)]
+
+
+def test_ranks_that_plan_different_batches_are_stopped_and_named(processes: Callable[[int, str], Path]) -> None:
+    messages = stopped(processes(2, "stops") / "disagree")
+    assert all("rank(s) [1] planned another batch than rank 0" in message for message in messages)
+
+
+def test_a_rank_whose_numbers_are_not_finite_stops_all_ranks_and_is_named(
+    processes: Callable[[int, str], Path],
+) -> None:
+    messages = stopped(processes(2, "stops") / "poisoned")
+    assert messages[0] == messages[1]
+    assert messages[0].startswith("step 0: loss nan, gradient norm nan: not finite on rank(s) [1] (weights)")

@@ -46,6 +46,23 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Corpus]:
 
 @quick
 @given(
+    policy=st.sampled_from(["mono", "cross", "hybrid", "multi_positive", "x_x"]), seed=seeds, step=steps,
+    chosen=st.sampled_from([(), ("de", "hi"), ("en", "hi", "ar")]), parts=st.sampled_from([1, 2]),
+)  # fmt: skip
+def test_the_languages_of_a_step_are_those_of_its_rows(
+    corpora: dict[str, Corpus], policy: str, seed: int, step: int, chosen: tuple[str, ...], parts: int
+) -> None:
+    corpus = Corpus.open(str(corpora["holes"].directory), chosen)
+    planned = a_plan(corpus, seed=seed, policy=policy, draws_per_step=parts).step(step)
+    expected = set(ordered_pairs(corpus, planned))
+    for query, translations in zip(planned.query_rows, planned.translation_rows, strict=False):
+        rows = translations[translations >= 0]
+        expected |= {(*languages(corpus, np.array([query])), name) for name in languages(corpus, rows)}
+    assert planned.languages == tuple(sorted(expected))
+
+
+@quick
+@given(
     shape=st.sampled_from(["equal", "holes", "two"]), seed=seeds, step=steps, translations=st.integers(1, 5),
     exponent=st.sampled_from([0.0, 0.5, 1.0]), batch=st.integers(1, 20),
 )  # fmt: skip
