@@ -80,22 +80,14 @@ def test_killed_encoder_and_killed_driver_change_nothing(jobs: Jobs, source: Pat
     calm.update(files(jobs.home / "calm"))
     assert len(calm) == 2 * (63 + 48 + 3)
 
-    target = jobs.home / "actor"
-    tokenizing = ["--set", "encode.tokenizers=1"]
-    process = jobs.start("encode", *flags(source, target), *tokenizing, "--json", str(jobs.home / "actor.json"))
+    target = jobs.home / "killed"
+    process = jobs.start("encode", *flags(source, target), "--set", "encode.tokenizers=1")
     wait_for(lambda: markers(target) >= 3, "the first shards")
     encoders = [pid for pid, title in processes_below(process.pid).items() if "Encoder" in title]
     assert len(encoders) == 1
     os.kill(encoders[0], signal.SIGKILL)
     before = markers(target)
-    output, _ = process.communicate(timeout=300)
-    assert before < 114, "it was killed too late to show anything"
-    summary = json.loads((jobs.home / "actor.json").read_text())
-    check_whole(Finished(process.returncode, output, summary), target, calm)
-
-    target = jobs.home / "driver"
-    process = jobs.start("encode", *flags(source, target))
-    wait_for(lambda: markers(target) >= 3, "the first shards")
+    wait_for(lambda: markers(target) >= before + 5, "shards of another encoder")  # one may have been on its way
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=60)
     there = markers(target)  # processes that outlive the driver for a moment may add some
