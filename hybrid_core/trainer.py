@@ -66,7 +66,9 @@ class Trainer:
         self.objective = Objective(config, encoder.dimension).to(self.device)
         self.module = nn.ModuleDict({"encoder": encoder, "objective": self.objective})
         self.parameters = [p for _, p in sorted(self.module.named_parameters()) if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.learning_rate, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            self._parameter_groups(), lr=config.learning_rate, eps=config.epsilon, fused=True
+        )
         self.selection = Selection(config.select, config.patience)
         self.done = 0
         self.token_gradient = TokenGradient(encoder.backbone.get_input_embeddings())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -82,6 +83,7 @@ def unigram_tokenizer(texts: list[str], vocabulary: int = 400) -> PreTrainedToke
         vocab_size=vocabulary, special_tokens=special, unk_token="<unk>", show_progress=False
     )
     tokenizer.train_from_iterator([*texts, "query: passage: "], trainer)
+    tokenizer.model = in_one_order(tokenizer, len(special))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[(t, tokenizer.token_to_id(t)) for t in ("<s>", "</s>")]
     )
@@ -89,6 +91,15 @@ def unigram_tokenizer(texts: list[str], vocabulary: int = 400) -> PreTrainedToke
         tokenizer_object=tokenizer, bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>", pad_token="<pad>",
         unk_token="<unk>", mask_token="<mask>", model_max_length=512, model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
+
+
+def in_one_order(tokenizer: Tokenizer, special: int) -> models.Unigram:
+    """The trained pieces, ordered by rounded score and then by name: training orders ties at random, and ids follow the order."""
+    trained = json.loads(tokenizer.to_str())["model"]
+    first, pieces = trained["vocab"][:special], trained["vocab"][special:]
+    ordered = sorted(((round(score, 2), piece) for piece, score in pieces), key=lambda p: (-p[0], p[1]))
+    vocabulary = [tuple(p) for p in first] + [(piece, score) for score, piece in ordered]
+    return models.Unigram(vocabulary, trained["unk_id"], trained["byte_fallback"])
 
 
 @pytest.fixture(autouse=True)

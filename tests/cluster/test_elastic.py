@@ -19,8 +19,8 @@ from .conftest import Jobs, wait_for
 from .nodes import start_head
 
 SETTINGS = {
-    "train.checkpoint_every": 10, "train.log_every": 5, "train.learning_rate": 1e-4, "train.schedule": "constant", "train.warmup": 0,
-    "train.min_workers": 1, "train.workers": 2, "train.keep_checkpoints": 1000,
+    "train.checkpoint_every": 10, "train.log_every": 5, "train.learning_rate": 1e-4, "train.epsilon": 1e-5,
+    "train.schedule": "constant", "train.warmup": 0, "train.min_workers": 1, "train.workers": 2, "train.keep_checkpoints": 1000,
 }  # fmt: skip
 FLAGS = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
 

@@ -36,7 +36,7 @@ def test_the_documented_program_trains_on_any_number_of_ranks(
 ) -> None:
     settings = [
         f"data.corpus={corpus_directory}", f"model.name={encoder_directory}", "train.global_batch=16", "train.steps=6",
-        "train.learning_rate=1e-3", "train.log_every=1", "train.checkpoint_every=3",
+        "train.learning_rate=1e-3", "train.epsilon=1e-5", "train.log_every=1", "train.checkpoint_every=3",
     ]  # fmt: skip
     one, two = tmp_path / "one", tmp_path / "two"
     losses = [

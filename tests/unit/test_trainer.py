@@ -19,7 +19,14 @@ from hybrid_core.trainer import Hooks, Metrics, Trainer
 
 
 def trainer(corpus: Corpus, directory: Path, *, seed: int = 0, **settings: object) -> Trainer:
-    values = {"steps": 6, "global_batch": 12, "learning_rate": 1e-3, "log_every": 1, "checkpoint_every": 2} | settings
+    values = {
+        "steps": 6,
+        "global_batch": 12,
+        "learning_rate": 1e-3,
+        "epsilon": 1e-5,
+        "log_every": 1,
+        "checkpoint_every": 2,
+    } | settings
     encoder = load_encoder(ModelConfig(name=str(directory)))
     sources = {"corpus": Source(corpus, CorpusConfig())}
     plan = BatchPlan({"corpus": corpus}, PlanConfig(), seed=seed, global_batch=12)
