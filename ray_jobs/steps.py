@@ -23,11 +23,11 @@ from hybrid_core.storage import absolute, is_remote, join
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import connect, processors
 
-_DECIDES_THE_WEIGHTS = (
-    "steps", "global_batch", "learning_rate", "weight_decay", "warmup", "schedule", "temperature", "learn_temperature", "loss",
-    "negatives", "teacher_temperature", "matryoshka", "clip_norm", "precision", "select",
+_MAY_CHANGE = (
+    "tokens_per_forward", "gradcache", "gradient_checkpointing", "workers", "min_workers", "threads", "use_gpu", "log_every",
+    "agree_every", "checkpoint_every", "evaluate_every", "patience", "keep_checkpoints", "max_failures",
 )  # fmt: skip
-"""Training fields a model's identity depends on. Others (workers, checkpoints, logging) may change between resumptions."""
+"""Training fields that may change between resumptions; a model's identity depends on all others."""
 
 
 def check_output(config: Config) -> None:
@@ -145,7 +145,7 @@ def train_arm(
     from ray_jobs._ray.training import TrainRequest, train
 
     plan = check_plan(config)
-    settings = {field: getattr(config.train, field) for field in _DECIDES_THE_WEIGHTS}
+    settings = {field: value for field, value in as_dict(config.train).items() if field not in _MAY_CHANGE}
     weights = storage.read_json(join(base, storage.MARKER))["files"]
     if config.train.select:
         settings |= {"patience": config.train.patience, "evaluate_every": config.train.evaluate_every}
