@@ -116,7 +116,9 @@ class ScoredSuite:
 
     def cells(self, arm: str, setting: str, metric: str) -> Cells:
         """Means of the cells, named query language, tab, pool language. The arm must have the setting."""
-        seeds = [data[setting, metric] for data in self.sums[arm]]
+        return self._cells(arm, [data[setting, metric] for data in self.sums[arm]])
+
+    def _cells(self, arm: str, seeds: Sequence[Sums]) -> Cells:
         found = [self.bootstrap.cell_replicates(data) for data in seeds]
         values, samples = np.stack([v for v, _ in found]), np.stack([s for _, s in found])
         names = ["\t".join(cell) for cell in seeds[0].cells]
@@ -131,6 +133,16 @@ class ScoredSuite:
         ]
         values, samples = np.stack([v for v, _ in found]), np.stack([s.T for _, s in found])
         return list(names), *over_seeds(values, samples, self._multipliers[arm])
+
+    def by_language_and_domain(self, arm: str, setting: str, metric: str) -> Cells:
+        """Means over the cells of each query language in each domain, named language, tab, domain; NaN without queries."""
+        found = {
+            domain: by_language(self._cells(arm, [t.sums(setting, metric, domain=domain) for t in self._tables[arm]]))
+            for domain in self.domains
+        }
+        names = [f"{language}\t{domain}" for domain, (languages, _, _) in found.items() for language in languages]
+        values = np.concatenate([values for _, values, _ in found.values()])
+        return names, values, np.concatenate([samples for *_, samples in found.values()], axis=1)
 
     def scores(self, arm: str, setting: str, metric: str) -> np.ndarray:
         """Defined scores of single queries, those of all seeds one after another."""

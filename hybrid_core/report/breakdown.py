@@ -43,38 +43,63 @@ def breakdown_tables(comparison: Comparison, key: str, suite: str) -> list[Table
 def perturbation_breakdown(comparison: Comparison, key: str, suite: str) -> list[Table]:
     """Perturbed minus clean by language of the query or by domain: a table per setting, a block per perturbation."""
     kind = _NAMES[key]
-    rows = [
-        r for r in comparison.get("perturbations") or [] if r["suite"] == suite and r["metric"] == "mAP" and r.get(kind)
-    ]
+    (other,) = set(_NAMES.values()) - {kind}
+    rows = [row for row in _perturbed_rows(comparison, suite) if row[kind] and not row[other]]
     found = []
     for setting in SETTINGS:
         chosen = {(r["perturbation"], r[kind], r["arm"]): r for r in rows if r["setting"] == setting}
         if chosen:
-            found.append(_perturbed(comparison, chosen, kind, setting))
+            found.append(_perturbed(comparison, chosen, kind, "Perturbed queries", setting))
     return found
 
 
-def _perturbed(comparison: Comparison, rows: dict[tuple[str, str, str], Json], kind: str, setting: str) -> Table:
-    def cell(perturbation: str, name: str, arm: str) -> Cell:
-        row = rows.get((perturbation, name, arm)) or {}
+def perturbation_cross(comparison: Comparison, suite: str) -> list[Table]:
+    """Perturbed minus clean by language in each domain: a table per perturbation and setting, a block per domain."""
+    rows = [row for row in _perturbed_rows(comparison, suite) if row["language"] and row["domain"]]
+    found = []
+    for perturbation in dict.fromkeys(row["perturbation"] for row in rows):
+        for setting in SETTINGS:
+            chosen = {
+                (r["domain"], r["language"], r["arm"]): r
+                for r in rows
+                if (r["perturbation"], r["setting"]) == (perturbation, setting)
+            }
+            if chosen:
+                title = f"{perturbation.replace('_', ' ').capitalize()} by language and domain"
+                found.append(_perturbed(comparison, chosen, "language", title, setting))
+    return found
+
+
+def _perturbed_rows(comparison: Comparison, suite: str) -> list[Json]:
+    rows: list[Json] = comparison.get("perturbations") or []
+    return [row for row in rows if row["suite"] == suite and row["metric"] == "mAP"]
+
+
+def _perturbed(
+    comparison: Comparison, rows: dict[tuple[str, str, str], Json], kind: str, title: str, setting: str
+) -> Table:
+    """Rows by block, name and arm."""
+
+    def cell(block: str, name: str, arm: str) -> Cell:
+        row = rows.get((block, name, arm)) or {}
         return difference_cell(estimate_of(row, "difference", "difference_low", "difference_high"))
 
-    def note(perturbation: str, name: str) -> str:
-        return next(
-            (changed_note(rows[perturbation, name, a].get("changed")) for a in arms if (perturbation, name, a) in rows),
-            "",
-        )
+    def note(block: str, name: str) -> str:
+        return next((changed_note(rows[block, name, a].get("changed")) for a in arms if (block, name, a) in rows), "")
 
-    arms, names = models(comparison), sorted({name for _, name, _ in rows})
+    def names(block: str) -> list[str]:
+        return sorted({name for found, name, _ in rows if found == block})
+
+    arms = models(comparison)
     blocks = tuple(
         Block(
-            perturbation.replace("_", " "),
-            tuple(Row(n + note(perturbation, n), tuple(cell(perturbation, n, arm) for arm in arms)) for n in names),
+            block.replace("_", " "),
+            tuple(Row(n + note(block, n), tuple(cell(block, n, arm) for arm in arms)) for n in names(block)),
         )
-        for perturbation in dict.fromkeys(name for name, _, _ in rows)
+        for block in dict.fromkeys(block for block, _, _ in rows)
     )
     caption = (
-        f"Perturbed queries, {SETTING_TITLES[setting].lower()}: perturbed minus clean, points of mAP; "
+        f"{title}, {SETTING_TITLES[setting].lower()}: perturbed minus clean, points of mAP; "
         "grey: the interval includes zero"
     )
     return Table(caption, kind, ungrouped(arms), blocks, weak=True, more=True)

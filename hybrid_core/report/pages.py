@@ -6,7 +6,7 @@ from typing import Any
 
 from hybrid_core.report import tables
 from hybrid_core.report.arms import models, models_only
-from hybrid_core.report.breakdown import breakdown_tables, perturbation_breakdown
+from hybrid_core.report.breakdown import breakdown_tables, perturbation_breakdown, perturbation_cross
 from hybrid_core.report.cells import Block, Table, ungrouped
 from hybrid_core.report.drawing import page
 from hybrid_core.report.latex import latex_tables
@@ -55,7 +55,11 @@ def domains_page(comparison: Comparison) -> str:
     """Levels of every domain of the suites whose queries carry several."""
     shown = models_only(comparison)
     suites = [
-        {"title": suite_title(suite), "tables": found, "perturbed": perturbation_breakdown(shown, "domains", suite)}
+        {
+            "title": suite_title(suite),
+            "tables": found,
+            "perturbed": perturbation_breakdown(shown, "domains", suite) + perturbation_cross(shown, suite),
+        }
         for suite in shown["suites"]
         if (found := breakdown_tables(shown, "domains", suite))
     ]

@@ -1,4 +1,4 @@
-"""What a perturbation costs: scores of a variant of a suite beside the clean ones, by setting, query language and domain.
+"""What a perturbation costs: scores of a variant of a suite beside the clean ones, by setting, query language, domain and both.
 
 A variant has the same queries by id (written differently, or asked of a larger pool), so every difference is paired, and
 both sides are resampled together, questions with all their translations, within their domains. Seeds of a model are a
@@ -46,7 +46,8 @@ def perturbation_effects(
     Returns:
         Rows {suite, perturbation, setting, metric, arm, language, domain, value, low, high, difference, difference_low,
         difference_high}. `difference` is the variant minus the clean suite. `language` is the query's and `domain` its
-        domain; "" stands for all, in the rows that come first. Rows by domain exist where a suite has several domains.
+        domain; "" stands for all, in the rows that come first. Rows by domain, and by language in each domain, exist
+        where a suite has several domains.
 
     Raises:
         ValueError: a variant was scored on other queries or pools than the clean suite.
@@ -62,28 +63,32 @@ def perturbation_effects(
     for setting in scored.settings:
         for metric in metrics:
             labels = {"suite": suite, "setting": setting, "metric": metric, "arm": arm}
-            for kind in ("all", "language", "domain") if len(scored.domains) > 1 else ("all", "language"):
+            for kind in ("all", "language", "domain", "both") if len(scored.domains) > 1 else ("all", "language"):
                 parts = {side: _parts(scored, side, kind, setting, metric) for side in sides}
-                rows += [labels | row for row in _rows(parts, kind, confidence)]
+                rows += [labels | row for row in _rows(parts, confidence)]
     return sorted(rows, key=lambda row: (row["language"] != "", row["domain"] != ""))
 
 
 def _parts(scored: ScoredSuite, side: str, kind: str, setting: str, metric: str) -> Cells:
-    """Names, values and resamples of all queries together, of each query language, or of each domain."""
+    """(Language, tab, domain), values and resamples of all queries together, or of each language, domain or both."""
     if kind == "language":
-        return by_language(scored.cells(side, setting, metric))
+        names, values, samples = by_language(scored.cells(side, setting, metric))
+        return [f"{name}\t" for name in names], values, samples
     if kind == "domain":
-        return scored.by_domain(side, setting, metric)
+        names, values, samples = scored.by_domain(side, setting, metric)
+        return [f"\t{name}" for name in names], values, samples
+    if kind == "both":
+        return scored.by_language_and_domain(side, setting, metric)
     level = scored.levels[side][setting, metric]
-    return [""], np.array([level.value]), level.samples[:, None]
+    return ["\t"], np.array([level.value]), level.samples[:, None]
 
 
-def _rows(parts: Mapping[str, Cells], kind: str, confidence: float) -> Iterator[dict[str, Any]]:
+def _rows(parts: Mapping[str, Cells], confidence: float) -> Iterator[dict[str, Any]]:
     names, clean, clean_samples = parts[_CLEAN]
     for i, name in enumerate(names):
-        place = {"language": "", "domain": ""} | ({kind: name} if name else {})
+        place = dict(zip(("language", "domain"), name.split("\t"), strict=True))
         for variant, (_, values, samples) in parts.items():
-            if variant != _CLEAN:
+            if variant != _CLEAN and not np.isnan(values[i]):  # a language need not occur in every domain
                 level = interval(values[i], samples[:, i], confidence)
                 change = interval(values[i] - clean[i], samples[:, i] - clean_samples[:, i], confidence)
                 yield place | {

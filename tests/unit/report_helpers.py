@@ -165,7 +165,7 @@ def with_sections(comparison: Json) -> Json:
             "difference_high": change["high"],
         }
 
-    parts = [("", ""), *((language, "") for language in LANGUAGES), ("", "law & order")]
+    parts = [(language, domain) for domain in ("", "law & order") for language in ("", *LANGUAGES)]
     return comparison | {
         "languages": [
             row | {"metric": metric, "language": x} | level()

@@ -114,6 +114,9 @@ def test_perturbations_of_all_queries_are_on_the_main_page_and_those_of_parts_on
     assert shown(language="zh", domain="") in files["languages.html"]
     assert shown(language="", domain="law & order") in files["domains.html"]
     assert "law &amp; order" in files["domains.html"]
+    both = shown(language="zh", domain="law & order")
+    assert both in text_of(files["domains.html"].split("Typos by language and domain, monolingual", 1)[1])
+    assert "by language and domain" not in files["languages.html"]
 
 
 def test_levels_by_language_have_a_bar_on_the_scale_of_their_table(full: Json, files: dict[str, str]) -> None:

@@ -88,9 +88,25 @@ def test_levels_are_those_of_the_bootstrap_of_the_suite() -> None:
 def test_effects_by_domain_exist_where_there_are_several() -> None:
     clean, worse = (an_evaluation(cells, domains=("law", "news")) for cells in (MONO, WORSE))
     rows = perturbation_effects([clean], {"typos": [worse]}, **SAMPLING)
-    assert [(r["language"], r["domain"]) for r in rows] == [("", ""), ("", "law"), ("", "news"), ("de", ""), ("hi", "")]
-    assert find(rows, domain="law")["difference"] == pytest.approx(-0.125)
-    assert find(rows, domain="news")["difference"] == 0
+    assert [(r["language"], r["domain"]) for r in rows] == [
+        ("", ""), ("", "law"), ("", "news"), ("de", ""), ("hi", ""), ("de", "law"), ("hi", "law"), ("de", "news"), ("hi", "news"),
+    ]  # fmt: skip
+    assert find(rows, domain="law", language="")["difference"] == pytest.approx(-0.125)
+    assert find(rows, domain="news", language="")["difference"] == 0
+    german = find(rows, domain="law", language="de")
+    assert (german["value"], german["difference"]) == (pytest.approx(0.5), pytest.approx(-0.25))
+    assert {r["difference"] for r in rows if r["language"] and r["domain"]} == {german["difference"], 0}
+
+
+def test_a_language_that_a_domain_lacks_has_no_row_there() -> None:
+    sides = [
+        an_evaluation(cells | {("mono", "hi", "hi"): cells["mono", "hi", "hi"][:1]}, domains=("law", "news"))
+        for cells in (MONO, WORSE)
+    ]
+    rows = perturbation_effects([sides[0]], {"typos": [sides[1]]}, **SAMPLING)
+    assert [(r["language"], r["domain"]) for r in rows if r["language"] and r["domain"]] == [
+        ("de", "law"), ("hi", "law"), ("de", "news"),
+    ]  # fmt: skip
 
 
 def test_other_queries_are_not_compared() -> None:
