@@ -13,6 +13,7 @@ import yaml
 
 from hybrid_core.config import Config
 from hybrid_core.errors import RequestError, nearest
+from hybrid_core.processor import with_precision
 from hybrid_core.settings import Unparsed, build
 
 Values = dict[str, Any]
@@ -29,9 +30,9 @@ def quickstart() -> Values:
         "output": "runs/quickstart",
         "model": {"vocabulary": "trimmed", "freeze_embeddings": True, "max_query_tokens": 48, "max_passage_tokens": 96},
         "plan": {"block": 12},
-        "train": {"steps": 24, "global_batch": 16, "learning_rate": 5e-5, "workers": 2, "precision": "bfloat16",
+        "train": {"steps": 24, "global_batch": 16, "learning_rate": 5e-5, "workers": 2, "precision": "fastest",
                   "log_every": 4, "checkpoint_every": 12},
-        "encode": {"actors": 1, "threads": 2, "precision": "bfloat16"},
+        "encode": {"actors": 1, "threads": 2, "precision": "fastest"},
         "evaluate": {"suites": ["sample"]},
     }  # fmt: skip
 
@@ -43,9 +44,9 @@ def squad_parallel() -> Values:
         "data": {"corpus": "runs/squad_parallel/corpus"},
         "model": {"vocabulary": "trimmed", "freeze_embeddings": True, "max_query_tokens": 48, "max_passage_tokens": 96},
         "prepare": {"exclude": ["xquad_r", "mlqa_r"], "licence": "CC BY-SA 4.0"},
-        "train": {"steps": 100, "global_batch": 32, "learning_rate": 5e-5, "workers": 2, "precision": "bfloat16",
+        "train": {"steps": 100, "global_batch": 32, "learning_rate": 5e-5, "workers": 2, "precision": "fastest",
                   "log_every": 10, "checkpoint_every": 25},
-        "encode": {"actors": 1, "threads": 2, "precision": "bfloat16"},
+        "encode": {"actors": 1, "threads": 2, "precision": "fastest"},
         "evaluate": {"suites": ["xquad_r"]},
     }  # fmt: skip
 
@@ -105,7 +106,7 @@ def load_config(
         values = merged(values, _read_yaml(Path(file)))
     for override in overrides:
         values = merged(values, _parse_override(override))
-    return build(Config, values)
+    return with_precision(build(Config, values))
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Values:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from hybrid_core.processor import has_bfloat16
 from hybrid_core.scores import exact_form, exact_pairs, grid_error, low_precision_error
 from hybrid_core.top_lists import TopK, TopLists, best
 
@@ -86,8 +87,7 @@ _FLOAT32 = _Precision(torch.float32, (0.1, 8), 0.0)
 
 def _precisions() -> list[_Precision]:
     """Fastest first. bfloat16 without instructions for it is slower than float32."""
-    able = torch.cpu.get_capabilities()
-    return [_BFLOAT16, _FLOAT32] if able.get("avx512_bf16") or able.get("amx_bf16") else [_FLOAT32]
+    return [_BFLOAT16, _FLOAT32] if has_bfloat16() else [_FLOAT32]
 
 
 @dataclass(frozen=True)

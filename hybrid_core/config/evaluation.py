@@ -55,7 +55,11 @@ class EncodeConfig:
         low=1,
         high=1_000_000,
     )
-    precision: str = setting("float32", "arithmetic of the forward pass", choices=("float32", "bfloat16"))
+    precision: str = setting(
+        "float32",
+        "arithmetic of the forward pass; `fastest` as in train.precision",
+        choices=("float32", "bfloat16", "fastest"),
+    )
     use_gpu: bool = setting(False, "give every actor one GPU")
     store: str | None = setting(
         None,

@@ -124,7 +124,10 @@ class TrainConfig:
         False, "recompute every layer's activations in the backward pass: less memory"
     )
     precision: str = setting(
-        "float32", "arithmetic of the forward pass; logits are always float32", choices=("float32", "bfloat16")
+        "float32",
+        "arithmetic of the forward pass; logits are always float32. `fastest`: bfloat16 on a GPU and on processors "
+        "with instructions for it, else float32",
+        choices=("float32", "bfloat16", "fastest"),
     )
     workers: int = setting(1, "training processes; each takes a slice of every global batch", low=1, high=4096)
     min_workers: int | None = setting(

@@ -171,3 +171,19 @@ def test_the_reference_page_is_up_to_date() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "config.md"
     assert page.read_text(encoding="utf-8") == reference(), "run: make docs"
     assert all(f"`{path}`" in reference() for path in flat(load_config()))
+
+
+@pytest.mark.parametrize(("able", "precision"), [({"avx2": True}, "float32"), ({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16")])  # fmt: skip
+def test_the_fastest_precision_is_what_the_processor_has_instructions_for(
+    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: able)
+    config = load_config("quickstart")
+    assert (config.train.precision, config.encode.precision) == (precision, precision)
+    on_gpu = load_config("quickstart", None, ["train.use_gpu=true"])
+    assert (on_gpu.train.precision, on_gpu.encode.precision) == ("bfloat16", precision)
+
+
+def test_a_named_precision_is_kept() -> None:
+    config = load_config("quickstart", None, ["train.precision=bfloat16", "encode.precision=float32"])
+    assert (config.train.precision, config.encode.precision) == ("bfloat16", "float32")
