@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from hybrid_core.batch import EMPTY, Batch
 from hybrid_core.config import TrainConfig
@@ -13,6 +14,8 @@ from hybrid_core.errors import RequestError
 from hybrid_core.loss import distillation, info_nce
 
 _WARMEST, _COLDEST = 10.0, 1e-3
+_SCORES_AT_ONCE = 2**21
+"""Similarities of queries with passages that are held at a time: 8 MiB in float32, a handful of times."""
 
 
 class Objective(nn.Module):
@@ -51,21 +54,39 @@ class Objective(nn.Module):
             loss: `info_nce`, `distillation` or `info_nce_and_distillation`.
             negatives: `batch` or `own`.
         """
-        masks = _masks(batch, first, len(queries), own_only=negatives == "own", device=queries.device)
-        total = queries.new_zeros(())
+        rows = max(1, _SCORES_AT_ONCE // len(passages))
+        if len(queries) <= rows:
+            total = self._summed(queries, passages, batch, first, 0, loss, negatives)
+        else:  # a query's loss needs no other query: memory that does not grow with b times B
+            parts = [
+                checkpoint(
+                    self._summed, part, passages, batch, first, start, loss, negatives,
+                    use_reentrant=False, preserve_rng_state=False,
+                )
+                for start, part in zip(range(0, len(queries), rows), queries.split(rows), strict=True)
+            ]  # fmt: skip
+            total = torch.stack(parts).sum()
+        return total / (len(self.dimensions) * len(batch.query_groups))
+
+    def _summed(
+        self, queries: Tensor, passages: Tensor, batch: Batch, first: int, start: int, loss: str, negatives: str
+    ) -> Tensor:
+        """Sum of the losses of consecutive queries of this rank, from its query number `start` on."""
+        masks = _masks(batch, first + start, len(queries), own_only=negatives == "own", device=queries.device)
+        total = queries.new_zeros((), dtype=torch.float32)
         for dimension in self.dimensions:
             q, p = (nn.functional.normalize(x.float()[:, :dimension], dim=-1) for x in (queries, passages))
             logits = q @ p.T / self.temperature
             if loss != "distillation":
                 total = total + info_nce(logits, *masks).sum()
             if loss != "info_nce":
-                total = total + self._distilled(logits, batch, first).sum()
-        return total / (len(self.dimensions) * len(batch.query_groups))
+                total = total + self._distilled(logits, batch, first, start).sum()
+        return total
 
-    def _distilled(self, logits: Tensor, batch: Batch, first: int) -> Tensor:
+    def _distilled(self, logits: Tensor, batch: Batch, first: int, start: int) -> Tensor:
         rows = torch.arange(len(logits), device=logits.device)
-        own = (first + rows)[:, None] * batch.slots + torch.arange(batch.slots, device=logits.device)
-        teacher = torch.from_numpy(batch.teacher).to(logits.device)
+        own = (first + start + rows)[:, None] * batch.slots + torch.arange(batch.slots, device=logits.device)
+        teacher = torch.from_numpy(batch.teacher[start : start + len(logits)]).to(logits.device)
         return distillation(logits.gather(1, own), teacher, self.config.teacher_temperature or self.config.temperature)
 
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import hybrid_core.objective
 from hybrid_core.batch import EMPTY, Batch
 from hybrid_core.config import TrainConfig
 from hybrid_core.errors import RequestError
@@ -254,3 +255,31 @@ def test_the_loss_of_bfloat16_embeddings_is_computed_in_float32() -> None:
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(wanted, rel=1e-5)
     assert queries.grad.dtype == torch.bfloat16 and queries.grad.any()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("mine", [slice(0, 9), slice(4, 9)])
+def test_queries_in_blocks_have_the_loss_and_gradients_of_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, loss: str, mine: slice
+) -> None:
+    batch = a_batch([0, 1, 2, 1, 3, 4, 5, 0, 6], ("own", "hard", "empty"))
+    at_once = gradients(batch, mine, loss)
+    widest: list[int] = []
+    formula = hybrid_core.objective.info_nce
+    monkeypatch.setattr("hybrid_core.objective._SCORES_AT_ONCE", 2 * 27 + 1)  # two queries with all 27 passages
+    monkeypatch.setattr(
+        "hybrid_core.objective.info_nce", lambda logits, *masks: widest.append(len(logits)) or formula(logits, *masks)
+    )
+    in_blocks = gradients(batch, mine, loss)
+    for one, other in zip(at_once, in_blocks, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    assert loss == "distillation" or max(widest) == 2
+
+
+def gradients(batch: Batch, mine: slice, loss: str) -> tuple[Tensor, ...]:
+    """Loss of one rank's queries, and its gradients for queries, passages and the temperature."""
+    queries, passages = (x.requires_grad_() for x in embedded(batch))
+    of = objective(matryoshka=(8,), learn_temperature=True)
+    value = of(queries[mine], passages, sliced(batch, mine), mine.start, loss, "batch")
+    value.backward()
+    return value.detach(), queries.grad, passages.grad, of.log_temperature.grad
