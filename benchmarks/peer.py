@@ -10,7 +10,10 @@ from typing import Any
 import datasets
 import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MultipleNegativesRankingLoss,
+)
 from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback
 
@@ -41,8 +44,13 @@ class _Clock(TrainerCallback):
         self.ends.append(time.perf_counter())
 
 
-def train(config: Config, *, dropout: bool, bf16: bool, device: str, target: Path | None = None) -> list[float]:
-    """Train `config.train.steps` steps with MultipleNegativesRankingLoss; seconds of every step. The model goes to `target`."""
+def train(
+    config: Config, *, dropout: bool, bf16: bool, device: str, target: Path | None = None, cached: int = 0
+) -> list[float]:
+    """Train `config.train.steps` steps with MultipleNegativesRankingLoss; seconds of every step.
+
+    The model goes to `target`. With `cached`, GradCache in mini-batches of so many texts.
+    """
     sources = open_sources(config)
     plan = plan_for(config, sources)
     columns: dict[str, list[str]] = {"anchor": [], "positive": []}
@@ -68,7 +76,10 @@ def train(config: Config, *, dropout: bool, bf16: bool, device: str, target: Pat
             dataloader_drop_last=True,
             prompts={"anchor": encoder.settings.query_prefix, "positive": encoder.settings.passage_prefix},
         )  # fmt: skip
-        loss = MultipleNegativesRankingLoss(model, scale=1 / c.temperature)
+        if cached:
+            loss = CachedMultipleNegativesRankingLoss(model, scale=1 / c.temperature, mini_batch_size=cached)
+        else:
+            loss = MultipleNegativesRankingLoss(model, scale=1 / c.temperature)
         data = datasets.Dataset.from_dict(columns)
         clock.ends = [time.perf_counter()]
         _InOrder(model=model, args=arguments, train_dataset=data, loss=loss, callbacks=[clock]).train()

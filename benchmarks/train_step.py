@@ -1,6 +1,6 @@
 """Training steps per second: this trainer against `SentenceTransformerTrainer`, same model, batches, loss, lengths, threads.
 
-    python benchmarks/train_step.py [--corpus URI] [--model NAME] [--batch 32] [--steps 8] [--rounds 3] [--threads 2] [--device cpu]
+    python benchmarks/train_step.py [--corpus URI] [--batch 32] [--steps 8] [--rounds 3] [--threads 2] [--device cpu] [--gradcache 64]
 
 Every side runs in a process of its own, rounds alternate between the sides, the first two steps of each process are not
 counted. A step is everything from one optimiser step to the next: reading texts, tokenizing, forward, loss, backward,
@@ -74,7 +74,7 @@ def request(args: argparse.Namespace, precision: str, *, trimmed: bool) -> Any:
         "data.corpus": args.corpus, "model.name": args.model, "model.vocabulary": "trimmed" if trimmed else "full",
         "model.max_query_tokens": args.tokens, "model.max_passage_tokens": args.tokens, "plan.policy": args.policy,
         "train.steps": WARM_UP + args.steps, "train.global_batch": args.batch, "train.precision": precision,
-        "train.learning_rate": 3e-5, "train.temperature": 0.02,
+        "train.learning_rate": 3e-5, "train.temperature": 0.02, "train.gradcache": bool(args.gradcache),
     }  # fmt: skip
     return load_config("default", None, [f"{key}={value}" for key, value in settings.items()])
 
@@ -85,7 +85,9 @@ def theirs(args: argparse.Namespace, side: str) -> list[float]:
 
     torch.set_num_threads(args.threads)
     config = request(args, "float32", trimmed=False)
-    return peer.train(config, dropout=side != "theirs-nodrop", bf16=side == "theirs-bf16", device=args.device)[WARM_UP:]
+    return peer.train(
+        config, dropout=side != "theirs-nodrop", bf16=side == "theirs-bf16", device=args.device, cached=args.gradcache
+    )[WARM_UP:]
 
 
 def main() -> None:
@@ -96,6 +98,13 @@ def main() -> None:
     parser.add_argument("--policy", default="cross")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=128, help="longest query and passage")
+    parser.add_argument(
+        "--gradcache",
+        type=int,
+        default=0,
+        metavar="N",
+        help="GradCache on both sides; theirs in mini-batches of N texts",
+    )
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
