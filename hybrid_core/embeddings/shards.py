@@ -125,10 +125,23 @@ def _check_finite(ids: Sequence[str] | pa.Array, vectors: np.ndarray, stored: St
         )
 
 
-def commit(uri: str, shard: Shard, content: bytes) -> None:
-    """Write a shard's file, then its marker. Writing the same again changes nothing that a reader sees."""
+def commit(uri: str, shard: Shard, content: bytes) -> Shard:
+    """Write a shard's file, then its marker, unless the shard is committed already.
+
+    Who computes a shard again may round otherwise, so a file whose marker is there is never written over: killed between
+    the two, that would leave a marker of other bytes. A marker without its file goes first.
+
+    Returns:
+        What is committed under this name now.
+    """
+    there = marker_of(uri, shard.name)
+    if there is not None:
+        if storage.size(file_of(uri, shard.name)) == there.bytes:
+            return there
+        remove_file(*storage.filesystem(file_of(uri, shard.name, "json")))
     storage.write_bytes(file_of(uri, shard.name), content)
     storage.write_json(file_of(uri, shard.name, "json"), asdict(shard))
+    return shard
 
 
 def write_shard(
@@ -136,9 +149,7 @@ def write_shard(
     stored: Stored, tokens: int,
 ) -> Shard:  # fmt: skip
     """Make a shard and commit it. Arguments as in `make_shard`; `uri` is the directory."""
-    shard, content = make_shard(name, ids, languages, vectors, stored=stored, tokens=tokens)
-    commit(uri, shard, content)
-    return shard
+    return commit(uri, *make_shard(name, ids, languages, vectors, stored=stored, tokens=tokens))
 
 
 def _ipc(table: pa.Table) -> bytes:
