@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from hybrid_core import storage
 from hybrid_core.config import Config
+from hybrid_core.config.devices import rows_per_shard
 from hybrid_core.embeddings.shards import Shard
 from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
 from hybrid_core.errors import RequestError
@@ -44,7 +45,7 @@ def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config:
     """
     settings = encoder_settings(exported_model(config.model, model))
     store = absolute(config.encode.store or join(config.output, "embeddings"))
-    name = model_key(weights_of(model), settings, config.encode.precision)
+    name = model_key(weights_of(model), settings, config.encode.precision, gpu=config.encode.use_gpu)
     keys = text_keys(texts, kinds, settings)
     attempt = Patience(config.encode.patience)
     for _ in range(_ATTEMPTS):  # another run may remove a damaged shard, or evict, between looking and reading
@@ -101,7 +102,7 @@ def _pieces(
     missing: dict[str, int], texts: Sequence[str], kinds: Sequence[Kind], config: Config
 ) -> Iterator[tuple[str, Kind, pa.Table, float]]:
     """Name, kind, rows and characters of each piece: texts of like lengths together, long ones first, so that actors end together."""
-    most = min(config.encode.rows_per_shard, -(-len(missing) // config.encode.actors))
+    most = min(rows_per_shard(config.encode), -(-len(missing) // config.encode.actors))
     both: tuple[Kind, Kind] = ("passage", "query")
     for kind in both:
         chosen = [key for key, row in missing.items() if kinds[row] == kind]

@@ -3,7 +3,7 @@
     <store>/<model>/shards/...     as in `shards`; the id of a row is the key of its text
     <store>/<model>/used.json      when the model was last used, for eviction
 
-A model's folder is named by weights, tokenizer, pooling and precision; a row's key holds prefix, length limit and text. Files
+A model's folder is named by weights, tokenizer, pooling, precision and attention; a row's key holds prefix, length limit and text. Files
 are only ever added, each whole, so runs may write at the same time: at worst both compute a text.
 """
 
@@ -29,7 +29,7 @@ from hybrid_core.embeddings.shards import (
     remove_file,
 )
 from hybrid_core.errors import RequestError
-from hybrid_core.model import EncoderSettings, Kind
+from hybrid_core.model import EncoderSettings, Kind, attention_on
 from hybrid_core.settings import digest
 from hybrid_core.storage import Attempt, join, once
 
@@ -37,15 +37,16 @@ _USED = "used.json"
 _IN_USE = 3600.0  # seconds; a model used this recently may be in use now and is not removed
 
 
-def model_key(weights: str, settings: EncoderSettings, precision: str) -> str:
+def model_key(weights: str, settings: EncoderSettings, precision: str, *, gpu: bool) -> str:
     """Name of a model's folder.
 
     Args:
         weights: hash of the exported model's files, tokenizer included.
         settings: of the encoder as it is used.
         precision: of the forward pass.
+        gpu: whether GPUs compute it, with other roundings.
     """
-    return digest([weights, settings.pooling, precision])
+    return digest([weights, settings.pooling, precision, attention_on(gpu=gpu)])
 
 
 def text_keys(texts: Sequence[str], kinds: Sequence[Kind], settings: EncoderSettings) -> list[str]:

@@ -41,9 +41,9 @@ def _stream(
     pieces: Sequence[pa.Table], model: str, target: str, config: Config, stored: str,
     received: Callable[[Shard, float], None], *rest: Any,
 ) -> None:  # fmt: skip
-    encoder = encoding.Encoder(model, config, stored)
+    encoder = encoding.Encoder(model, config)
     for piece in pieces:
-        row = encoding._commit(encoder(piece), target, config.encode.patience)
+        row = encoding._commit(encoder(piece), target, stored, config.encode.patience)
         marker, work = (row[key][0].as_py() for key in ("marker", "work"))
         received(Shard(**json.loads(marker)), work)
 

@@ -38,13 +38,16 @@ def test_a_key_holds_prefix_length_and_text() -> None:
     assert text_keys(["x"], ["query"], same) == text_keys(["x"], ["passage"], same), "no difference, no second pass"
 
 
-def test_a_model_is_weights_pooling_and_precision() -> None:
+def test_a_model_is_weights_pooling_precision_and_what_computes() -> None:
     keys = {
-        model_key("w", SETTINGS, "float32"), model_key("v", SETTINGS, "float32"), model_key("w", SETTINGS, "bfloat16"),
-        model_key("w", replace(SETTINGS, pooling="cls"), "float32"),
+        model_key("w", SETTINGS, "float32", gpu=False), model_key("v", SETTINGS, "float32", gpu=False),
+        model_key("w", SETTINGS, "bfloat16", gpu=False), model_key("w", SETTINGS, "float32", gpu=True),
+        model_key("w", replace(SETTINGS, pooling="cls"), "float32", gpu=False),
     }  # fmt: skip
-    assert len(keys) == 4
-    assert model_key("w", replace(SETTINGS, query_prefix="?"), "float32") in keys, "prefixes are part of a text's key"
+    assert len(keys) == 5
+    assert model_key("w", replace(SETTINGS, query_prefix="?"), "float32", gpu=False) in keys, (
+        "prefixes are part of a text's key"
+    )
 
 
 def test_vectors_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
