@@ -49,9 +49,10 @@ class MadeUpEncoder:
         name, _, work, texts = unpacked(row)
         if texts is None:
             return row
+        started = time.monotonic()
         numbers = np.random.default_rng(zlib.crc32(name.encode()))
         vectors = numbers.standard_normal((texts.num_rows, DIMENSION), dtype=np.float32)
-        return encoded(name, work, texts, vectors, tokens=texts.num_rows)
+        return encoded(name, work, texts, vectors, tokens=texts.num_rows, seconds=time.monotonic() - started)
 
 
 def main() -> None:

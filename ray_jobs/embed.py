@@ -23,7 +23,8 @@ from hybrid_core.storage import absolute, join
 from ray_jobs._patience import Patience
 from ray_jobs._progress import Progress
 
-_ATTEMPTS = 3
+_ATTEMPTS = 5
+"""To look what is there and compute the rest, to find a damaged shard and compute that, and once more."""
 _CHARACTERS = 400_000
 """Of a piece: about a minute on two processor cores, which is what a crash may cost."""
 
@@ -50,7 +51,7 @@ def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config:
     attempt = Patience(config.encode.patience)
     for _ in range(_ATTEMPTS):  # another run may remove a damaged shard, or evict, between looking and reading
         attempt(lambda: mark_used(store, name), store)
-        found = ModelStore(store, name, attempt)
+        found = ModelStore(store, name, attempt, wanted=frozenset(keys))
         missing = {key: row for row, key in enumerate(keys) if key not in found}
         if missing:
             _compute(missing, texts, kinds, model, store, name, config)
@@ -88,8 +89,8 @@ def _compute(
     pieces = [piece(*p) for p in _pieces(missing, texts, kinds, config)]
     progress = Progress(sum(len(texts[row]) for row in missing.values()), total=f" of {len(missing):,}")
 
-    def received(shard: Shard, work: float) -> None:
-        progress.add(shard, work)
+    def received(shard: Shard, work: float, seconds: float) -> None:
+        progress.add(shard, work, seconds)
         Patience(config.encode.patience)(
             lambda: mark_used(store, name), store
         )  # so that no other run evicts it meanwhile

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ _FLOW = pa.schema(
         ("name", pa.string()),
         ("kind", pa.string()),
         ("work", pa.float64()),
+        ("seconds", pa.float64()),  # that the encoder took
         ("marker", pa.string()),
         ("content", pa.large_binary()),
     ]
@@ -65,7 +67,7 @@ def note(work: float, **facts: Any) -> pa.Table:
 
 def encode_stream(
     pieces: ray.data.Dataset, model: str, target: str, config: Config, stored: Stored,
-    received: Callable[[Shard, float], None],
+    received: Callable[[Shard, float, float], None],
     noted: Callable[[dict[str, Any], float], None] = lambda facts, work: None,
     *, encoder: type | None = None,
 ) -> None:  # fmt: skip
@@ -77,7 +79,7 @@ def encode_stream(
         target: directory of the shards.
         config: how many processes, precision, patience.
         stored: numbers of a kept embedding.
-        received: called with every committed shard and its work, in any order.
+        received: called with every committed shard, its work and the seconds its encoder took, in any order.
         noted: called with the facts and the work of every note.
         encoder: class of the actors, constructed and called as `Encoder`; None: that one.
 
@@ -106,33 +108,29 @@ def encode_stream(
         compute=ray.data.TaskPoolStrategy(size=_COMMITTERS * c.actors),
         **_ONE_ROW,
     )
-    for name, work, marker in _received(stream):
+    for name, work, seconds, marker in _received(stream):
         if name == NOTE:
-            noted(marker, work)
+            noted(json.loads(marker), work)
         else:
-            received(Shard(**marker), work)
+            received(Shard(**json.loads(marker)), work, seconds)
 
 
-def _received(stream: ray.data.Dataset) -> Iterator[tuple[str, float, dict[str, Any]]]:
-    """Name, work and marker of every row; what a step has raised is raised as it was."""
+def _received(stream: ray.data.Dataset) -> Iterator[tuple[str, float, float, str]]:
+    """Name, work, seconds and marker of every row; what a step has raised is raised as it was."""
     try:
         for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for name, work, marker in zip(*(batch[key].to_pylist() for key in ("name", "work", "marker")), strict=True):
-                yield name, work, json.loads(marker)
+            columns = (batch[key].to_pylist() for key in ("name", "work", "seconds", "marker"))
+            yield from zip(*columns, strict=True)
     except RayActorError as error:
+        if error.actor_init_failed:
+            raise
         raise RuntimeError(
             f"one piece of the texts has cost {_REPEATED + 1} encoder processes their lives, one after the other ({error}); what "
             "is committed stays. Mostly memory ran out: lower encode.rows_per_shard or encode.tokens_per_batch, or take fewer "
             "encode.actors on a node; why a process ended stands in Ray's logs (/tmp/ray/session_latest/logs)"
         ) from error
     except RayTaskError as error:
-        raise _first_cause(error) from error
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    """What the code of a step has raised, inside of what Ray makes of it."""
-    inner = getattr(error, "cause", None) or error.__cause__
-    return _first_cause(inner) if isinstance(inner, Exception) else error
+        raise error.cause from error
 
 
 _ONE_ROW: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
@@ -169,6 +167,9 @@ def prepare_context() -> None:
     context.print_on_execution_start = False
     context.target_max_block_size = 1  # a piece is a block of its own, handed on as soon as it is there
     context.actor_init_retry_on_errors = False
+    context.raise_original_map_exception = (
+        True  # what a step raises names the shard or the text; Ray's wrapper does not
+    )
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
@@ -216,9 +217,10 @@ class Encoder:
         name, kind, work, texts = unpacked(row)
         if texts is None:
             return row
+        started = time.monotonic()
         tokens, c = self._tokens(texts, kind), self.config
         vectors = encode_tokens(self.encoder, tokens, tokens_per_batch=tokens_per_batch(c), precision=c.precision)
-        return encoded(name, work, texts, vectors, tokens=len(tokens.ids))
+        return encoded(name, work, texts, vectors, tokens=len(tokens.ids), seconds=time.monotonic() - started)
 
     def _tokens(self, texts: pa.Table, kind: Kind) -> Tokens:
         from hybrid_core.encode import Tokens
@@ -231,7 +233,7 @@ class Encoder:
 
 def _commit(row: pa.Table, target: str, stored: Stored, patience: float) -> pa.Table:
     """Make a shard of texts with embeddings and write it; while the storage fails, try again."""
-    name, marker, work = (row[key][0].as_py() for key in ("name", "marker", "work"))
+    name, marker, work, seconds = (row[key][0].as_py() for key in ("name", "marker", "work", "seconds"))
     if name == NOTE:
         return _row(name, "", work, marker, b"")
     found = pa.ipc.open_stream(row["content"][0].as_buffer()).read_all()
@@ -239,11 +241,11 @@ def _commit(row: pa.Table, target: str, stored: Stored, patience: float) -> pa.T
     vectors, tokens = from_columns(found), json.loads(marker)["tokens"]
     made = make_shard(name, ids, languages, vectors, stored=stored, tokens=tokens)
     shard = persistently(lambda: commit(target, *made), patience, f"{target}, shard {name}")
-    return _row(name, "", work, json.dumps(asdict(shard)), b"")
+    return _row(name, "", work, json.dumps(asdict(shard)), b"", seconds)
 
 
-def _row(name: str, kind: str, work: float, marker: str, content: bytes) -> pa.Table:
-    return pa.table([[name], [kind], [work], [marker], [content]], schema=_FLOW)
+def _row(name: str, kind: str, work: float, marker: str, content: bytes, seconds: float = 0.0) -> pa.Table:
+    return pa.table([[name], [kind], [work], [seconds], [marker], [content]], schema=_FLOW)
 
 
 def _packed(table: pa.Table) -> bytes:
@@ -261,7 +263,7 @@ def unpacked(row: pa.Table) -> tuple[str, Kind, float, pa.Table | None]:
     return name, kind, work, pa.ipc.open_stream(row["content"][0].as_buffer()).read_all()
 
 
-def encoded(name: str, work: float, texts: pa.Table, vectors: np.ndarray, *, tokens: int) -> pa.Table:
-    """A row with the embeddings [rows, d] float32 of texts that have so many tokens."""
+def encoded(name: str, work: float, texts: pa.Table, vectors: np.ndarray, *, tokens: int, seconds: float) -> pa.Table:
+    """A row with the embeddings [rows, d] float32 of texts that have so many tokens and took so many seconds."""
     columns = {column: texts[column] for column in ("id", "language")} | to_columns(vectors, "float32")
-    return _row(name, "", work, json.dumps({"tokens": tokens}), _packed(pa.table(columns)))
+    return _row(name, "", work, json.dumps({"tokens": tokens}), _packed(pa.table(columns)), seconds)

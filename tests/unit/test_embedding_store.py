@@ -8,10 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from hybrid_core.embeddings import store
-from hybrid_core.embeddings.shards import Content, Shard, file_of, read_shard, write_shard
+from hybrid_core.embeddings import shards, store
+from hybrid_core.embeddings.shards import (
+    Content,
+    DamagedShardError,
+    Shard,
+    file_of,
+    read_ids,
+    read_shard,
+    write_shard,
+)
 from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
 from hybrid_core.model import EncoderSettings
 
@@ -67,8 +76,35 @@ def test_a_damaged_shard_is_dropped_and_said(tmp_path: Path, capsys: pytest.Capt
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     stored = ModelStore(str(tmp_path), "m")
-    assert "a" not in stored and "b" in stored
+    with pytest.raises(DamagedShardError):
+        stored.vectors(["a", "b"])
     assert "computed again" in capsys.readouterr().out and not file.exists()
+    again = ModelStore(str(tmp_path), "m")
+    assert "a" not in again and len(again.vectors(["b"])) == 1
+
+
+@pytest.mark.parametrize("left", [0, 8, 100, -8])
+def test_a_shard_that_cannot_even_be_opened_is_dropped_at_once(
+    tmp_path: Path, left: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path, "m", ["a"])
+    file = Path(file_of(str(tmp_path / "m"), "s"))
+    content = file.read_bytes()
+    file.write_bytes(content[:left] + b"x" * (len(content) - len(content[:left])))
+    assert "a" not in ModelStore(str(tmp_path), "m") and not file.exists()
+    assert "computed again" in capsys.readouterr().out
+
+
+def test_opening_a_store_reads_keys_and_holds_those_that_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = fill(tmp_path, "m", ["a", "b", "c"])
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read_shard", lambda uri, shard: pytest.fail("no vector is needed to know what is there"))
+        patch.setattr(shards, "read_shard", lambda uri, shard: pytest.fail("no vector is needed to know what is there"))
+        found = ModelStore(str(tmp_path), "m", wanted=frozenset(["b", "z"]))
+    assert ["b" in found, "a" in found, "z" in found] == [True, False, False]
+    assert np.array_equal(found.vectors(["b"]), vectors[1:2])
 
 
 def test_a_storage_that_fails_once_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +118,7 @@ def test_a_storage_that_fails_once_loses_nothing(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(store, "read_shard", fails_once)
     with pytest.raises(OSError, match="connection reset"):
-        ModelStore(str(tmp_path), "m")
+        ModelStore(str(tmp_path), "m").vectors(["a"])
     assert np.array_equal(ModelStore(str(tmp_path), "m").vectors(["a"]), vectors), "nothing was removed"
 
 
@@ -92,11 +128,11 @@ def test_a_shard_that_another_run_removes_meanwhile_is_absent(
     fill(tmp_path, "m", ["a"])
     file = Path(file_of(str(tmp_path / "m"), "s"))
 
-    def too_late(uri: str, shard: Shard) -> Content:
+    def too_late(uri: str, shard: Shard) -> pa.Array:
         file.unlink()
-        return read_shard(uri, shard)
+        return read_ids(uri, shard)
 
-    monkeypatch.setattr(store, "read_shard", too_late)
+    monkeypatch.setattr(store, "read_ids", too_late)
     assert "a" not in ModelStore(str(tmp_path), "m")
     assert file.with_suffix(".json").exists(), "the other run may be about to write both again"
     assert capsys.readouterr().out == ""
@@ -115,7 +151,8 @@ def test_a_shard_that_another_run_writes_anew_meanwhile_is_not_removed(
         return read_shard(uri, shard)
 
     monkeypatch.setattr(store, "read_shard", overtaken)
-    ModelStore(str(tmp_path), "m")
+    with pytest.raises(DamagedShardError):
+        ModelStore(str(tmp_path), "m").vectors(["a"])
     assert "a" in ModelStore(str(tmp_path), "m")
 
 
