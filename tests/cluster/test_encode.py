@@ -186,7 +186,7 @@ def test_a_piece_that_cannot_be_encoded_ends_the_run_with_a_reason(
 
 
 FULL = """
-mount -t tmpfs -o size=400k tmpfs "$TARGET" || exit 77
+mount -t tmpfs -o size=300k tmpfs "$TARGET" || exit 77
 "$@" --json "$HOME/full.json"
 echo $? > "$HOME/status"
 cp -a "$TARGET" "$HOME/full"
@@ -199,7 +199,7 @@ cp -a "$TARGET" "$HOME/room"
 def test_a_full_disk_ends_the_run_with_a_reason_and_costs_nothing_that_was_committed(
     jobs: Jobs, source: Path, calm: dict[str, bytes], background: Callable[..., Any]
 ) -> None:
-    """A file system of 400 kB, in a mount namespace of its own; then it is made larger."""
+    """A file system of 300 kB, in a mount namespace of its own; then it is made larger."""
     if not calm:
         pytest.skip("needs the undisturbed run of the first test")
     target = jobs.home / "small"
