@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from hybrid_core.config.devices import ON_CPU, ON_GPU
 from hybrid_core.model import Encoder, Kind
-
-ON_CPU, ON_GPU = 1024, 65_536
-"""Tokens of a forward pass. On a CPU the activations of 1,024 stay in its caches (docs/log.md)."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def encode_tokens(encoder: Encoder, tokens: Tokens, *, tokens_per_batch: int | N
     encoder.eval()
     result = np.empty((len(tokens.lengths), encoder.dimension), dtype=np.float32)
     device = next(encoder.parameters()).device
-    budget = tokens_per_batch or (ON_CPU if device.type == "cpu" else ON_GPU)
+    budget = tokens_per_batch or (ON_CPU if device.type == "cpu" else ON_GPU).tokens_per_batch
     padding = int(encoder.tokenizer.pad_token_id)
     for rows in token_batches(tokens.lengths, budget):
         ids, mask = (torch.from_numpy(part).to(device) for part in tokens.rectangle(rows, padding))

@@ -109,19 +109,28 @@ def load_tokenizer(config: ModelConfig) -> tuple[PreTrainedTokenizerFast, Encode
     return AutoTokenizer.from_pretrained(source), _settings(config, source)
 
 
-def load_encoder(config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | None = None) -> Encoder:
+def attention_on(*, gpu: bool) -> str:
+    """What computes attention. Embeddings depend on it by their last bits, so it belongs to what identifies them."""
+    # On a CPU the fused attention kernel's backward pass is slower than plain matrix products (benchmarks/).
+    return "sdpa" if gpu else "eager"
+
+
+def load_encoder(
+    config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | None = None, gpu: bool | None = None
+) -> Encoder:
     """Load an encoder by name and shape it as the config asks.
 
     Args:
         config: which weights; fields left unset take what the backbone (or the exported model) was made with.
         seed: initialises LoRA adapters.
         texts: what a trimmed vocabulary must cover; needed when `vocabulary` is "trimmed".
+        gpu: whether it is to compute on one; None: where the machine has one.
 
     Raises:
         RequestError: the model cannot be found, or cannot be shaped as asked.
     """
     source = _source(config.name)
-    backbone, tokenizer = _pretrained(config.name, source)
+    backbone, tokenizer = _pretrained(config.name, source, torch.cuda.is_available() if gpu is None else gpu)
     settings = _settings(config, source)
     if settings.pooling == "pooler":
         _read_dense(Path(source), backbone)
@@ -211,13 +220,12 @@ def _source(name: str) -> str:
     return name
 
 
-def _pretrained(name: str, source: str) -> tuple[Any, PreTrainedTokenizerFast]:
+def _pretrained(name: str, source: str, gpu: bool) -> tuple[Any, PreTrainedTokenizerFast]:
     verbosity = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()  # an unused pooler is expected and handled above
     transformers.logging.disable_progress_bar()
     try:
-        # On a CPU the fused attention kernel's backward pass is slower than plain matrix products (benchmarks/).
-        attention = "sdpa" if torch.cuda.is_available() else "eager"
+        attention = attention_on(gpu=gpu)
         model = AutoModel.from_pretrained(source, dtype=torch.float32, attn_implementation=attention)
         return model, AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError) as error:

@@ -87,6 +87,13 @@ def exists(uri: str) -> bool:
     return bool(fs.get_file_info(path).type == pafs.FileType.File)
 
 
+def size(uri: str) -> int | None:
+    """Bytes of this one file; None: it is not there."""
+    fs, path = filesystem(uri)
+    found = fs.get_file_info(path)
+    return int(found.size) if found.type == pafs.FileType.File else None
+
+
 def read_bytes(uri: str) -> bytes:
     """The content of one file."""
     fs, path = filesystem(uri)
@@ -95,7 +102,10 @@ def read_bytes(uri: str) -> bytes:
 
 
 def write_bytes(uri: str, content: bytes) -> None:
-    """Write one file so that readers see all of it or nothing (local: rename; S3: a put is atomic)."""
+    """Write one file so that readers see all of it or nothing (local: rename; S3: a put is atomic).
+
+    It is on the disk when this returns: a marker that is written next never outlives, in a power cut, what it stands for.
+    """
     fs, path = filesystem(uri)
     if is_remote(uri):
         with fs.open_output_stream(path, compression=None) as stream:
@@ -104,10 +114,23 @@ def write_bytes(uri: str, content: bytes) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     scratch = f"{path}.{uuid.uuid4().hex[:8]}.part"
     try:
-        Path(scratch).write_bytes(content)
+        with open(scratch, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(scratch, path)
+        _keep_names(Path(path).parent)
     finally:
         Path(scratch).unlink(missing_ok=True)
+
+
+def _keep_names(folder: Path) -> None:
+    """Put the names of a folder on the disk, not only the content of its files."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read_json(uri: str) -> Any:

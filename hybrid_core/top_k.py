@@ -28,7 +28,7 @@ _ROWS_IN_CACHE = 4096
 
 def top_k(
     queries: np.ndarray, passages: np.ndarray, k: int, *,
-    place: np.ndarray | None = None, among: np.ndarray | None = None,
+    place: np.ndarray | None = None,
     languages: tuple[np.ndarray, np.ndarray] | None = None,
     query_block: int = QUERY_BLOCK, passage_block: int = PASSAGE_BLOCK,
 ) -> TopK:  # fmt: skip
@@ -43,7 +43,6 @@ def top_k(
         passages: vectors [p, d], float32, possibly a memory map that does not fit into memory.
         k: length of the lists, at least 1.
         place: place of each passage in the order of ids [p], all different; None: ids are in the order of rows.
-        among: which passages take part [p], bool; None: all.
         languages: codes of the queries' [q] and passages' [p] languages: a query sees its own language only.
         query_block: queries whose scores are computed at once.
         passage_block: passages read at once.
@@ -61,12 +60,11 @@ def top_k(
     queries = np.asarray(queries, dtype=np.float32)
     place = np.arange(len(passages)) if place is None else place
     if languages is None:
-        pool = None if among is None else np.flatnonzero(among)
-        return _search(_Task(queries, passages, pool, query_block, passage_block), k, place)
+        return _search(_Task(queries, passages, None, query_block, passage_block), k, place)
     top = TopK(np.full((len(queries), k), -1, dtype=np.int64), np.full((len(queries), k), -np.inf))
     for code in np.unique(languages[0]):
         asked = np.flatnonzero(languages[0] == code)
-        pool = np.flatnonzero((languages[1] == code) & (True if among is None else among))
+        pool = np.flatnonzero(languages[1] == code)
         task = _Task(queries[asked], passages, pool, query_block, passage_block)
         top.rows[asked], top.scores[asked] = _search(task, k, place)
     return top

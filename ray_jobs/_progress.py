@@ -1,4 +1,8 @@
-"""How far an encoding is, how fast it goes, and when it will be done: on the terminal and, as rates, for a tracker."""
+"""How far an encoding is, how fast it goes, and when it will be done: on the terminal and, as rates, for a tracker.
+
+The clock starts when the encoder of the first shard began with it: what Ray, processes and models take to start is no part
+of a rate, nor of the time that is left.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +28,13 @@ class Progress:
         self.work, self.total, self.log = work, total, log
         self.done = 0.0
         self.rows = self.tokens = self.shards = 0
-        self.started = self.printed = time.monotonic()
+        self.printed = time.monotonic()
+        self.started: float | None = None
 
-    def add(self, shard: Shard, work: float) -> None:
-        """A shard has been committed, which was so much work."""
+    def add(self, shard: Shard, work: float, seconds: float) -> None:
+        """A shard has been committed, which was so much work and took its encoder so many seconds."""
+        if self.started is None:
+            self.started = time.monotonic() - seconds
         self.rows, self.tokens, self.shards = self.rows + shard.rows, self.tokens + shard.tokens, self.shards + 1
         self.done += work
         if time.monotonic() - self.printed >= _SECONDS:
@@ -55,14 +62,15 @@ class Progress:
         rates = self._rates()
         words = [f"encoded {self.rows:,}{self.total} texts"]
         words += [
-            f"{rates['encode/tokens_per_second']:,.0f} tokens/s and {rates['encode/rows_per_second']:,.0f} texts/s, start-up included"
+            f"{rates['encode/tokens_per_second']:,.0f} tokens/s and {rates['encode/rows_per_second']:,.0f} texts/s since encoding began"
         ]
         words += [f"about {_span(rates['encode/seconds_left'])} left"] if "encode/seconds_left" in rates else []
         print(f"  {', '.join(words)}")
         self.log(self.shards, rates)
 
     def _rates(self) -> dict[str, float]:
-        seconds = max(1e-9, time.monotonic() - self.started)
+        now = time.monotonic()
+        seconds = max(1e-9, now - (now if self.started is None else self.started))
         left = self.left(seconds)
         return {
             "encode/rows_per_second": self.rows / seconds,

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from hybrid_core import storage
 from hybrid_core.config import Config
+from hybrid_core.config.devices import rows_per_shard
 from hybrid_core.embeddings.shards import Shard
 from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
 from hybrid_core.errors import RequestError
@@ -22,7 +23,8 @@ from hybrid_core.storage import absolute, join
 from ray_jobs._patience import Patience
 from ray_jobs._progress import Progress
 
-_ATTEMPTS = 3
+_ATTEMPTS = 5
+"""To look what is there and compute the rest, to find a damaged shard and compute that, and once more."""
 _CHARACTERS = 400_000
 """Of a piece: about a minute on two processor cores, which is what a crash may cost."""
 
@@ -44,12 +46,12 @@ def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config:
     """
     settings = encoder_settings(exported_model(config.model, model))
     store = absolute(config.encode.store or join(config.output, "embeddings"))
-    name = model_key(weights_of(model), settings, config.encode.precision)
+    name = model_key(weights_of(model), settings, config.encode.precision, gpu=config.encode.use_gpu)
     keys = text_keys(texts, kinds, settings)
     attempt = Patience(config.encode.patience)
     for _ in range(_ATTEMPTS):  # another run may remove a damaged shard, or evict, between looking and reading
         attempt(lambda: mark_used(store, name), store)
-        found = ModelStore(store, name, attempt)
+        found = ModelStore(store, name, attempt, wanted=frozenset(keys))
         missing = {key: row for row, key in enumerate(keys) if key not in found}
         if missing:
             _compute(missing, texts, kinds, model, store, name, config)
@@ -87,8 +89,8 @@ def _compute(
     pieces = [piece(*p) for p in _pieces(missing, texts, kinds, config)]
     progress = Progress(sum(len(texts[row]) for row in missing.values()), total=f" of {len(missing):,}")
 
-    def received(shard: Shard, work: float) -> None:
-        progress.add(shard, work)
+    def received(shard: Shard, work: float, seconds: float) -> None:
+        progress.add(shard, work, seconds)
         Patience(config.encode.patience)(
             lambda: mark_used(store, name), store
         )  # so that no other run evicts it meanwhile
@@ -101,7 +103,7 @@ def _pieces(
     missing: dict[str, int], texts: Sequence[str], kinds: Sequence[Kind], config: Config
 ) -> Iterator[tuple[str, Kind, pa.Table, float]]:
     """Name, kind, rows and characters of each piece: texts of like lengths together, long ones first, so that actors end together."""
-    most = min(config.encode.rows_per_shard, -(-len(missing) // config.encode.actors))
+    most = min(rows_per_shard(config.encode), -(-len(missing) // config.encode.actors))
     both: tuple[Kind, Kind] = ("passage", "query")
     for kind in both:
         chosen = [key for key, row in missing.items() if kinds[row] == kind]

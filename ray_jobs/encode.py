@@ -12,12 +12,12 @@ from typing import Any
 
 from hybrid_core import storage
 from hybrid_core.config import Config
+from hybrid_core.config.devices import rows_per_shard, tokens_per_batch
 from hybrid_core.data.suites.places import file_names
 from hybrid_core.embeddings.shards import Shard, committed, discard, is_sealed, open_embeddings, seal
 from hybrid_core.embeddings.sources import SUITES, list_parts
-from hybrid_core.encode import ON_CPU, ON_GPU
 from hybrid_core.errors import RequestError
-from hybrid_core.model import encoder_settings, exported_model
+from hybrid_core.model import attention_on, encoder_settings, exported_model
 from hybrid_core.settings import digest
 from hybrid_core.storage import absolute, join
 from ray_jobs import _tracking
@@ -81,8 +81,9 @@ def _request(config: Config, model: str) -> dict[str, Any]:
     return {
         "model": {"name": config.model.name, "uri": model, "fingerprint": weights_of(model)},
         "settings": settings, "kind": c.kind, "precision": c.precision, "stored": c.stored, "source": _source(config),
-        "device": "gpu" if c.use_gpu else "cpu", "tokens_per_batch": c.tokens_per_batch or (ON_GPU if c.use_gpu else ON_CPU),
-        "rows_per_shard": c.rows_per_shard, "id_field": c.id_field, "text_fields": list(c.text_fields), "language": c.language,
+        "device": "gpu" if c.use_gpu else "cpu", "tokens_per_batch": tokens_per_batch(c),
+        "attention": attention_on(gpu=c.use_gpu),
+        "rows_per_shard": rows_per_shard(c), "id_field": c.id_field, "text_fields": list(c.text_fields), "language": c.language,
     }  # fmt: skip
 
 

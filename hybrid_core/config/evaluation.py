@@ -36,22 +36,23 @@ class EncodeConfig:
     min_actors: int | None = setting(
         None, "encoder processes to begin with; more, up to `actors`, while texts wait; unset: all", low=1, high=4096
     )
-    tokenizers: int = setting(
-        0,
-        "processes that split texts into tokens, for GPUs that wait for them; 0: every encoder does",
+    tokenizers: int | None = setting(
+        None,
+        "processes that split texts into tokens while encoders compute; 0: every encoder does; unset: 0 on CPUs, 4 for each GPU",
         low=0,
         high=1024,
     )
     threads: int = setting(2, "processors of a CPU actor, and torch threads in it", low=1, high=256)
     tokens_per_batch: int | None = setting(
         None,
-        "token budget of a forward pass, padding included; unset: 1024 on a CPU, 65536 on a GPU",
+        "token budget of a forward pass, padding included; unset: 1024 on a CPU, 16384 on a GPU",
         low=64,
         high=10_000_000,
     )
-    rows_per_shard: int = setting(
-        4096,
-        "texts that are sorted by length, encoded and committed together; fewer where they have more than 16 MiB",
+    rows_per_shard: int | None = setting(
+        None,
+        "texts that are sorted by length, encoded and committed together; fewer where they have more than 16 MiB; "
+        "unset: 4096 on a CPU, 16384 on a GPU",
         low=1,
         high=1_000_000,
     )

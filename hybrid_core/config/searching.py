@@ -28,7 +28,10 @@ class SearchConfig:
         None, "file of the TREC run, local or s3://; unset: `<output>/search/<hash of the request>.run`"
     )
     tasks: int | None = setting(
-        None, "tasks that share the passages of an exact search; unset: two for each processor", low=1, high=100_000
+        None,
+        "tasks that share the passages of an exact search, each one processor; unset: one for 65,536 passages, at most 512",
+        low=1,
+        high=100_000,
     )
     probes: int | None = setting(
         None, "cells of an ivf_pq index that are looked into; unset: as exported", low=1, high=10_000_000

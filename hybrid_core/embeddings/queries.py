@@ -95,7 +95,7 @@ def encode_queries(model: str, texts: Sequence[str], *, precision: str) -> np.nd
     Raises:
         RequestError: an embedding that is no number.
     """
-    vectors = encode(load_encoder(exported_model(ModelConfig(), model)), texts, "query", precision=precision)
+    vectors = encode(load_encoder(exported_model(ModelConfig(), model), gpu=False), texts, "query", precision=precision)
     if not np.isfinite(vectors).all():
         row = int(np.argmin(np.isfinite(vectors).all(1)))
         raise RequestError(f"{model} gives query {texts[row][:80]!r} an embedding that is not finite; train it again")

@@ -24,6 +24,9 @@ from hybrid_core.storage import Attempt, once
 from hybrid_core.top_k import PASSAGE_BLOCK, top_k
 from hybrid_core.top_lists import TopK, merge_top_k
 
+_ROWS_OF_GROUP = 4 * PASSAGE_BLOCK
+_MOST_GROUPS = 512
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -86,6 +89,15 @@ def check_languages(counts: Mapping[str, int], place: str, languages: Sequence[s
 def shards_of(shards: Sequence[Shard], pool: frozenset[str] | None) -> list[Shard]:
     """Those that, by their markers, have passages of these languages (None: of any)."""
     return [s for s in shards if any(rows and (pool is None or code in pool) for code, rows in s.languages.items())]
+
+
+def groups_for(shards: Sequence[Shard]) -> int:
+    """Groups that these shards are searched in where nothing is set.
+
+    It goes by the shards alone: the lists that a search has kept of each group serve it again on another number of
+    processors. Their number is limited, as the lists of all groups are held until they are merged.
+    """
+    return min(_MOST_GROUPS, -(-sum(s.rows for s in shards) // _ROWS_OF_GROUP))
 
 
 def group_shards(shards: Sequence[Shard], groups: int) -> list[list[Shard]]:

@@ -125,10 +125,23 @@ def _check_finite(ids: Sequence[str] | pa.Array, vectors: np.ndarray, stored: St
         )
 
 
-def commit(uri: str, shard: Shard, content: bytes) -> None:
-    """Write a shard's file, then its marker. Writing the same again changes nothing that a reader sees."""
+def commit(uri: str, shard: Shard, content: bytes) -> Shard:
+    """Write a shard's file, then its marker, unless the shard is committed already.
+
+    Who computes a shard again may round otherwise, so a file whose marker is there is never written over: killed between
+    the two, that would leave a marker of other bytes. A marker without its file goes first.
+
+    Returns:
+        What is committed under this name now.
+    """
+    there = marker_of(uri, shard.name)
+    if there is not None:
+        if storage.size(file_of(uri, shard.name)) == there.bytes:
+            return there
+        remove_file(*storage.filesystem(file_of(uri, shard.name, "json")))
     storage.write_bytes(file_of(uri, shard.name), content)
     storage.write_json(file_of(uri, shard.name, "json"), asdict(shard))
+    return shard
 
 
 def write_shard(
@@ -136,9 +149,7 @@ def write_shard(
     stored: Stored, tokens: int,
 ) -> Shard:  # fmt: skip
     """Make a shard and commit it. Arguments as in `make_shard`; `uri` is the directory."""
-    shard, content = make_shard(name, ids, languages, vectors, stored=stored, tokens=tokens)
-    commit(uri, shard, content)
-    return shard
+    return commit(uri, *make_shard(name, ids, languages, vectors, stored=stored, tokens=tokens))
 
 
 def _ipc(table: pa.Table) -> bytes:
@@ -232,6 +243,22 @@ def read_shard(uri: str, shard: Shard) -> Content:
     except (pa.ArrowException, OSError, KeyError) as error:  # OSError is what Arrow says of a file cut short
         raise _damaged(place) from error
     raise _damaged(place)
+
+
+def read_ids(uri: str, shard: Shard) -> pa.Array:
+    """Ids of a shard's rows, without reading the rest of its file or checking its SHA-256.
+
+    Raises:
+        As `read_shard`, which decides where they cannot be had this way.
+    """
+    fs, path = storage.filesystem(file_of(uri, shard.name))
+    with contextlib.suppress(pa.ArrowException, OSError, KeyError), fs.open_input_file(path) as file:
+        first = pa.ipc.IpcReadOptions(included_fields=[0])
+        ids = pa.ipc.open_file(file, options=first).read_all()["id"].combine_chunks()
+        ids.validate(full=True)
+        if len(ids) == shard.rows:
+            return ids
+    return read_shard(uri, shard).ids
 
 
 def _buffer(place: str) -> pa.Buffer:

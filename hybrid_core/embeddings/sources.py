@@ -17,6 +17,7 @@ import pyarrow.fs as pafs
 
 from hybrid_core import storage
 from hybrid_core.config import Config, EncodeConfig
+from hybrid_core.config.devices import rows_per_shard
 from hybrid_core.data.languages import ISO_639_1
 from hybrid_core.data.suites import Suite, load_suites
 from hybrid_core.embeddings.rows import SUFFIXES, read_file, regroup
@@ -124,8 +125,8 @@ def read_part(part: Part, config: Config) -> Iterator[tuple[pa.Table, float]]:
     c = config.encode
     if part.place:
         fs, path = _filesystem(part.place)
-        return regroup(read_file(fs, path, part.place, c, part.language), c.rows_per_shard)
-    return regroup(_suite(part.name, config), c.rows_per_shard)
+        return regroup(read_file(fs, path, part.place, c, part.language), rows_per_shard(c))
+    return regroup(_suite(part.name, config), rows_per_shard(c))
 
 
 def _suite(name: str, config: Config) -> Iterator[tuple[pa.Table, float]]:

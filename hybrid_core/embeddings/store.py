@@ -3,7 +3,7 @@
     <store>/<model>/shards/...     as in `shards`; the id of a row is the key of its text
     <store>/<model>/used.json      when the model was last used, for eviction
 
-A model's folder is named by weights, tokenizer, pooling and precision; a row's key holds prefix, length limit and text. Files
+A model's folder is named by weights, tokenizer, pooling, precision and attention; a row's key holds prefix, length limit and text. Files
 are only ever added, each whole, so runs may write at the same time: at worst both compute a text.
 """
 
@@ -25,11 +25,12 @@ from hybrid_core.embeddings.shards import (
     committed,
     file_of,
     marker_of,
+    read_ids,
     read_shard,
     remove_file,
 )
 from hybrid_core.errors import RequestError
-from hybrid_core.model import EncoderSettings, Kind
+from hybrid_core.model import EncoderSettings, Kind, attention_on
 from hybrid_core.settings import digest
 from hybrid_core.storage import Attempt, join, once
 
@@ -37,15 +38,16 @@ _USED = "used.json"
 _IN_USE = 3600.0  # seconds; a model used this recently may be in use now and is not removed
 
 
-def model_key(weights: str, settings: EncoderSettings, precision: str) -> str:
+def model_key(weights: str, settings: EncoderSettings, precision: str, *, gpu: bool) -> str:
     """Name of a model's folder.
 
     Args:
         weights: hash of the exported model's files, tokenizer included.
         settings: of the encoder as it is used.
         precision: of the forward pass.
+        gpu: whether GPUs compute it, with other roundings.
     """
-    return digest([weights, settings.pooling, precision])
+    return digest([weights, settings.pooling, precision, attention_on(gpu=gpu)])
 
 
 def text_keys(texts: Sequence[str], kinds: Sequence[Kind], settings: EncoderSettings) -> list[str]:
@@ -63,13 +65,16 @@ def text_keys(texts: Sequence[str], kinds: Sequence[Kind], settings: EncoderSett
 class ModelStore:
     """What the store has of one model, as of now."""
 
-    def __init__(self, store: str, model: str, attempt: Attempt = once) -> None:
-        """Look what is there.
+    def __init__(
+        self, store: str, model: str, attempt: Attempt = once, *, wanted: frozenset[str] | None = None
+    ) -> None:
+        """Look what is there. Of each shard only the keys are read; its SHA-256 is checked where `vectors` reads it.
 
         Args:
             store: folder or URI.
             model: from `model_key`.
             attempt: each shard is read by one, so that a large store is not read from its beginning again.
+            wanted: keys that may be asked for; None: all. Memory goes by their number, not by the size of the store.
 
         Raises:
             OSError: the storage fails; nothing has been removed for it.
@@ -77,29 +82,28 @@ class ModelStore:
         self.uri, self._attempt = join(store, model), attempt
         self._places: dict[str, tuple[Shard, int]] = {}
         for shard in attempt(lambda: committed(self.uri), self.uri).values():
-            content = self._checked(shard)
-            for row, key in enumerate(content.ids.to_pylist() if content else ()):
-                self._places[key] = shard, row
+            for row, key in enumerate(self._keys(shard)):
+                if wanted is None or key in wanted:
+                    self._places[key] = shard, row
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
-    def _read(self, shard: Shard) -> Content:
-        return self._attempt(lambda: read_shard(self.uri, shard), file_of(self.uri, shard.name))
-
-    def _checked(self, shard: Shard) -> Content | None:
-        """A shard's content; None: its texts are computed again.
-
-        Only a damaged shard is removed: one that the storage does not give now may be whole.
-        """
+    def _keys(self, shard: Shard) -> list[str]:
+        """Keys of a shard; none: its texts are computed again."""
         try:
-            return self._read(shard)
+            ids = self._attempt(lambda: read_ids(self.uri, shard), file_of(self.uri, shard.name))
+            return list(ids.to_pylist())
         except DamagedShardError as error:
-            print(f"  {error}; its embeddings are computed again")
-            self._attempt(lambda: self._remove(shard), self.uri)
+            self._give_up(shard, error)
         except RequestError:
             pass  # another run has removed it between listing and reading
-        return None
+        return []
+
+    def _give_up(self, shard: Shard, error: DamagedShardError) -> None:
+        """Remove a damaged shard, and no other: one that the storage does not give now may be whole."""
+        print(f"  {error}; its embeddings are computed again")
+        self._attempt(lambda: self._remove(shard), self.uri)
 
     def _remove(self, shard: Shard) -> None:
         if marker_of(self.uri, shard.name) == shard:  # else another run has written it anew since it was listed
@@ -111,7 +115,8 @@ class ModelStore:
 
         Raises:
             KeyError: one that is not there.
-            RequestError: a shard was removed or damaged since the store was opened.
+            DamagedShardError: of shards that hold them; these are gone from the store now.
+            RequestError: another run has removed a shard since the store was opened.
             OSError: the storage fails.
         """
         by_shard: dict[str, tuple[Shard, list[int], list[int]]] = {}
@@ -121,12 +126,23 @@ class ModelStore:
             places.append(place)
             rows.append(row)
         found: np.ndarray | None = None
+        damage: DamagedShardError | None = None
         for shard, places, rows in by_shard.values():
-            content = self._read(shard)
+            try:
+                vectors = self._read(shard).vectors
+            except DamagedShardError as error:
+                self._give_up(shard, error)
+                damage = error
+                continue  # so that all damage is found at once
             if found is None:
-                found = np.empty((len(keys), content.vectors.shape[1]), dtype=np.float32)
-            found[places] = content.vectors[rows]
+                found = np.empty((len(keys), vectors.shape[1]), dtype=np.float32)
+            found[places] = vectors[rows]
+        if damage:
+            raise damage
         return np.empty((0, 0), np.float32) if found is None else found
+
+    def _read(self, shard: Shard) -> Content:
+        return self._attempt(lambda: read_shard(self.uri, shard), file_of(self.uri, shard.name))
 
 
 def mark_used(store: str, model: str) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 
 from hybrid_core.config import EncodeConfig
+from hybrid_core.config.devices import tokenizers
 from hybrid_core.errors import RequestError
 
 
@@ -47,7 +48,7 @@ def connect(cpus: int, gpus: int = 0) -> None:
 
 def processors(encode: EncodeConfig) -> int:
     """What encoding asks for: the threads of every encoder on a CPU, one for an encoder on a GPU, one a tokenizer."""
-    return encode.actors * (1 if encode.use_gpu else encode.threads) + encode.tokenizers
+    return encode.actors * (1 if encode.use_gpu else encode.threads) + tokenizers(encode)
 
 
 def threads_that_fit(encode: EncodeConfig) -> int:

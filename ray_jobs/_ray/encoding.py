@@ -4,14 +4,15 @@
 
 What flows is one row a piece: its name, how much work it is, its content as Arrow bytes, and, at the end, the marker of
 the committed shard. The driver receives markers only, so its memory does not grow with the texts. Ray repeats what a lost
-process did; a piece that is done twice is written twice with the same bytes. Readers and committers import no torch: their
-processes start fast.
+process did; a piece that is done twice is committed once. Encoders only compute: what surrounds that (reading, checking,
+hashing, writing, and on GPUs tokenizing) happens beside it, in processes that import no torch and start fast.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import ray.data
+from ray.exceptions import RayActorError, RayTaskError
 
 from hybrid_core.config import Config
-from hybrid_core.embeddings.numbers import Stored
+from hybrid_core.config.devices import tokenizers, tokens_per_batch
+from hybrid_core.embeddings.numbers import Stored, from_columns, to_columns
 from hybrid_core.embeddings.shards import Shard, commit, make_shard
 from ray_jobs._patience import persistently
 from ray_jobs._ray.cluster import threads_that_fit
@@ -37,6 +40,7 @@ _FLOW = pa.schema(
         ("name", pa.string()),
         ("kind", pa.string()),
         ("work", pa.float64()),
+        ("seconds", pa.float64()),  # that the encoder took
         ("marker", pa.string()),
         ("content", pa.large_binary()),
     ]
@@ -46,6 +50,9 @@ _TOKENIZE = 0.5
 pieces that were lost with it must be read again. Instead their number is limited."""
 _READERS, _COMMITTERS = 2, 2
 """At most so many for each encoder at a time."""
+_REPEATED = 5
+"""So often a piece is given to an encoder again whose process or node was lost. Without a limit (Ray Data has none) a text
+that costs an encoder its life, for lack of memory say, would do so for ever."""
 
 
 def piece(name: str, kind: str, texts: pa.Table, work: float) -> pa.Table:
@@ -60,7 +67,7 @@ def note(work: float, **facts: Any) -> pa.Table:
 
 def encode_stream(
     pieces: ray.data.Dataset, model: str, target: str, config: Config, stored: Stored,
-    received: Callable[[Shard, float], None],
+    received: Callable[[Shard, float, float], None],
     noted: Callable[[dict[str, Any], float], None] = lambda facts, work: None,
     *, encoder: type | None = None,
 ) -> None:  # fmt: skip
@@ -72,35 +79,58 @@ def encode_stream(
         target: directory of the shards.
         config: how many processes, precision, patience.
         stored: numbers of a kept embedding.
-        received: called with every committed shard and its work, in any order.
+        received: called with every committed shard, its work and the seconds its encoder took, in any order.
         noted: called with the facts and the work of every note.
         encoder: class of the actors, constructed and called as `Encoder`; None: that one.
+
+    Raises:
+        RuntimeError: one piece has cost several processes their lives.
+        OSError: the target fails for longer than `encode.patience` seconds.
+        ArithmeticError: an embedding is no finite number.
     """
     c = replace(config.encode, threads=threads_that_fit(config.encode))
     config = replace(config, encode=c)  # so that an encoder computes with as many threads as Ray gives it processors
     sizes = {"size": c.actors} if c.min_actors is None else {"min_size": c.min_actors, "max_size": c.actors}
-    if c.tokenizers:
-        pool = ray.data.ActorPoolStrategy(size=c.tokenizers)
+    if count := tokenizers(c):
+        pool = ray.data.ActorPoolStrategy(size=count)
         pieces = pieces.map_batches(
-            _Tokenizer, fn_constructor_args=(model, config), compute=pool, num_cpus=_TOKENIZE, **_ONE_ROW
-        )
+            _Tokenizer, fn_constructor_args=(model, config), compute=pool, num_cpus=_TOKENIZE,
+            max_task_retries=_REPEATED, **_ONE_ROW,
+        )  # fmt: skip
     encoded = pieces.map_batches(
-        encoder or Encoder, fn_constructor_args=(model, config, stored), compute=ray.data.ActorPoolStrategy(**sizes),
-        num_cpus=c.threads, num_gpus=1 if c.use_gpu else 0, **_ONE_ROW,
+        encoder or Encoder, fn_constructor_args=(model, config), compute=ray.data.ActorPoolStrategy(**sizes),
+        num_cpus=c.threads, num_gpus=1 if c.use_gpu else 0, max_task_retries=_REPEATED, **_ONE_ROW,
     )  # fmt: skip
     stream = encoded.map_batches(
         _commit,
-        fn_args=(target, c.patience),
+        fn_args=(target, stored, c.patience),
         num_cpus=0,
         compute=ray.data.TaskPoolStrategy(size=_COMMITTERS * c.actors),
         **_ONE_ROW,
     )
-    for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        for name, work, marker in zip(*(batch[key].to_pylist() for key in ("name", "work", "marker")), strict=True):
-            if name == NOTE:
-                noted(json.loads(marker), work)
-            else:
-                received(Shard(**json.loads(marker)), work)
+    for name, work, seconds, marker in _received(stream):
+        if name == NOTE:
+            noted(json.loads(marker), work)
+        else:
+            received(Shard(**json.loads(marker)), work, seconds)
+
+
+def _received(stream: ray.data.Dataset) -> Iterator[tuple[str, float, float, str]]:
+    """Name, work, seconds and marker of every row; what a step has raised is raised as it was."""
+    try:
+        for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            columns = (batch[key].to_pylist() for key in ("name", "work", "seconds", "marker"))
+            yield from zip(*columns, strict=True)
+    except RayActorError as error:
+        if error.actor_init_failed:
+            raise
+        raise RuntimeError(
+            f"one piece of the texts has cost {_REPEATED + 1} encoder processes their lives, one after the other ({error}); what "
+            "is committed stays. Mostly memory ran out: lower encode.rows_per_shard or encode.tokens_per_batch, or take fewer "
+            "encode.actors on a node; why a process ended stands in Ray's logs (/tmp/ray/session_latest/logs)"
+        ) from error
+    except RayTaskError as error:
+        raise error.cause from error
 
 
 _ONE_ROW: dict[str, Any] = {"batch_size": 1, "batch_format": "pyarrow", "zero_copy_batch": True}
@@ -137,6 +167,9 @@ def prepare_context() -> None:
     context.print_on_execution_start = False
     context.target_max_block_size = 1  # a piece is a block of its own, handed on as soon as it is there
     context.actor_init_retry_on_errors = False
+    context.raise_original_map_exception = (
+        True  # what a step raises names the shard or the text; Ray's wrapper does not
+    )
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 
 
@@ -164,18 +197,17 @@ class _Tokenizer:
 
 
 class Encoder:
-    """Loads the model once; makes shards."""
+    """Loads the model once; computes embeddings."""
 
-    def __init__(self, model: str, config: Config, stored: Stored) -> None:
+    def __init__(self, model: str, config: Config) -> None:
         import torch
 
         from hybrid_core.model import exported_model, load_encoder
 
-        self.config, self.stored = config.encode, stored
+        self.config = config.encode
         torch.set_num_threads(self.config.threads)
-        self.encoder = load_encoder(
-            persistently(lambda: exported_model(config.model, model), self.config.patience, model)
-        )
+        found = persistently(lambda: exported_model(config.model, model), self.config.patience, model)
+        self.encoder = load_encoder(found, gpu=self.config.use_gpu)
         if self.config.use_gpu:
             self.encoder.to("cuda")
 
@@ -185,9 +217,10 @@ class Encoder:
         name, kind, work, texts = unpacked(row)
         if texts is None:
             return row
+        started = time.monotonic()
         tokens, c = self._tokens(texts, kind), self.config
-        vectors = encode_tokens(self.encoder, tokens, tokens_per_batch=c.tokens_per_batch, precision=c.precision)
-        return encoded(name, work, texts, vectors, stored=self.stored, tokens=len(tokens.ids))
+        vectors = encode_tokens(self.encoder, tokens, tokens_per_batch=tokens_per_batch(c), precision=c.precision)
+        return encoded(name, work, texts, vectors, tokens=len(tokens.ids), seconds=time.monotonic() - started)
 
     def _tokens(self, texts: pa.Table, kind: Kind) -> Tokens:
         from hybrid_core.encode import Tokens
@@ -198,17 +231,21 @@ class Encoder:
         return Tokens(column.flatten().to_numpy(), np.diff(column.offsets.to_numpy()))
 
 
-def _commit(row: pa.Table, target: str, patience: float) -> pa.Table:
-    """Write a shard; while the storage fails, try again."""
-    name, marker, work = (row[key][0].as_py() for key in ("name", "marker", "work"))
-    if name != NOTE:
-        shard, content = Shard(**json.loads(marker)), row["content"][0].as_buffer().to_pybytes()
-        persistently(lambda: commit(target, shard, content), patience, f"{target}, shard {name}")
-    return _row(name, "", work, marker, b"")
+def _commit(row: pa.Table, target: str, stored: Stored, patience: float) -> pa.Table:
+    """Make a shard of texts with embeddings and write it; while the storage fails, try again."""
+    name, marker, work, seconds = (row[key][0].as_py() for key in ("name", "marker", "work", "seconds"))
+    if name == NOTE:
+        return _row(name, "", work, marker, b"")
+    found = pa.ipc.open_stream(row["content"][0].as_buffer()).read_all()
+    ids, languages = (found[column].combine_chunks() for column in ("id", "language"))
+    vectors, tokens = from_columns(found), json.loads(marker)["tokens"]
+    made = make_shard(name, ids, languages, vectors, stored=stored, tokens=tokens)
+    shard = persistently(lambda: commit(target, *made), patience, f"{target}, shard {name}")
+    return _row(name, "", work, json.dumps(asdict(shard)), b"", seconds)
 
 
-def _row(name: str, kind: str, work: float, marker: str, content: bytes) -> pa.Table:
-    return pa.table([[name], [kind], [work], [marker], [content]], schema=_FLOW)
+def _row(name: str, kind: str, work: float, marker: str, content: bytes, seconds: float = 0.0) -> pa.Table:
+    return pa.table([[name], [kind], [work], [seconds], [marker], [content]], schema=_FLOW)
 
 
 def _packed(table: pa.Table) -> bytes:
@@ -226,8 +263,7 @@ def unpacked(row: pa.Table) -> tuple[str, Kind, float, pa.Table | None]:
     return name, kind, work, pa.ipc.open_stream(row["content"][0].as_buffer()).read_all()
 
 
-def encoded(name: str, work: float, texts: pa.Table, vectors: np.ndarray, *, stored: Stored, tokens: int) -> pa.Table:
-    """A row with the shard that the texts have become."""
-    ids, languages = (texts[column].combine_chunks() for column in ("id", "language"))
-    shard, content = make_shard(name, ids, languages, vectors, stored=stored, tokens=tokens)
-    return _row(name, "", work, json.dumps(asdict(shard)), content)
+def encoded(name: str, work: float, texts: pa.Table, vectors: np.ndarray, *, tokens: int, seconds: float) -> pa.Table:
+    """A row with the embeddings [rows, d] float32 of texts that have so many tokens and took so many seconds."""
+    columns = {column: texts[column] for column in ("id", "language")} | to_columns(vectors, "float32")
+    return _row(name, "", work, json.dumps({"tokens": tokens}), _packed(pa.table(columns)), seconds)

@@ -1,4 +1,7 @@
-"""Numbers of a running job as Ray metrics: Ray's dashboard and Prometheus show them beside those of the cluster."""
+"""Numbers of a running job as Ray metrics: each node's metrics page has them, for a Prometheus that reads it (docs/cluster.md).
+
+Ray's dashboard has no panel for them; a Grafana of one's own shows them.
+"""
 
 from __future__ import annotations
 

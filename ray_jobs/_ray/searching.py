@@ -16,6 +16,7 @@ from hybrid_core.embeddings.searching import (
     PassageLists,
     check_searched,
     group_shards,
+    groups_for,
     merge_lists,
     search_shards,
     shards_of,
@@ -26,8 +27,6 @@ from ray_jobs._patience import Patience
 
 _FAN_IN = 4
 """Lists that a task merges: their memory is that of five results."""
-_TASKS_PER_PROCESSOR = 2
-"""More tasks than processors: they do not all take the same time."""
 _SECONDS = 10.0
 
 
@@ -41,7 +40,7 @@ def search_distributed(
         uri: the directory, which all nodes can read.
         shards: of it.
         asked: what is looked for.
-        tasks: that share the shards, each one processor; None: two for each processor of the cluster.
+        tasks: that share the shards, each one processor; None: as many as fit the shards (`groups_for`).
         kept: folder where the lists of each group of shards are kept, for this request alone; those that are there are not
             searched again. None: nothing is kept.
         patience: seconds to go on trying while storage fails.
@@ -51,8 +50,7 @@ def search_distributed(
         OSError: the storage fails for longer than that.
         RuntimeError: other passages were searched than there are.
     """
-    wanted = tasks or _TASKS_PER_PROCESSOR * int(ray.cluster_resources().get("CPU", 1))
-    groups = group_shards(shards_of(shards, asked.pool), wanted)
+    groups = groups_of(shards, asked, tasks)
     if not groups:
         return search_shards(uri, [], asked)
     attempt = Patience(patience)
@@ -64,6 +62,12 @@ def search_distributed(
     lists = _result(_merged(parts, asked.k), parts)
     check_searched(lists, shards, asked)
     return lists
+
+
+def groups_of(shards: Sequence[Shard], asked: Asked, tasks: int | None) -> list[list[Shard]]:
+    """Groups of the shards that can answer, each searched by a task. Arguments as in `search_distributed`."""
+    searched = shards_of(shards, asked.pool)
+    return group_shards(searched, tasks or groups_for(searched))
 
 
 def _merged(lists: list[Any], k: int) -> Any:

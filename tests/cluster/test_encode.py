@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,8 @@ from urllib.request import urlopen
 
 import pytest
 from conftest import made_up_word
+
+from hybrid_core.embeddings.shards import committed, read_shard
 
 from .conftest import Finished, Jobs, end_group, processes_below, wait_for
 from .nodes import start_head
@@ -127,3 +131,93 @@ def test_a_lost_node_changes_nothing(
         assert before < 114, "it was lost too late to show anything"
         summary = json.loads((jobs.home / "node.json").read_text())
         check_whole(Finished(process.returncode, output, summary), target, calm)
+
+
+FATAL = """
+import os, sys
+import numpy as np, pyarrow as pa
+from pathlib import Path
+from hybrid_core.config import Config
+from hybrid_core.settings import build
+from ray_jobs._ray.cluster import connect
+from ray_jobs._ray.encoding import encode_stream, encoded, from_tables, piece, unpacked
+
+folder, how = Path(sys.argv[1]), sys.argv[2]
+
+
+class Fatal:
+    def __init__(self, model, config):
+        with (folder / "starts").open("a") as file:
+            file.write("x")
+
+    def __call__(self, row):
+        name, _, work, texts = unpacked(row)
+        if (name, how) == ("bad", "ends"):
+            os._exit(1)
+        vectors = np.full((1, 4), np.nan if name == "bad" else 1.0, np.float32)
+        return encoded(name, work, texts, vectors, tokens=1, seconds=0.0)
+
+
+texts = pa.table({"id": ["the id"], "language": ["de"], "text": ["x"]})
+config = build(Config, {"encode": {"threads": 1}})
+connect(2)
+pieces = from_tables([piece(name, "passage", texts, 1.0) for name in ("good", "bad")])
+try:
+    encode_stream(pieces, "", str(folder), config, "float32", lambda *shard: None, encoder=Fatal)
+except Exception as error:
+    print("ended with", type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "said", "starts"),
+    [
+        ("ends", "ended with RuntimeError one piece of the texts has cost 6 encoder processes their lives", 6),
+        ("nan", "ended with ArithmeticError the embeddings of 'the id' and 0 more of 1 texts are no finite float32", 1),
+    ],
+)
+def test_a_piece_that_cannot_be_encoded_ends_the_run_with_a_reason(
+    jobs: Jobs, how: str, said: str, starts: int
+) -> None:
+    program = [sys.executable, "-c", FATAL, str(jobs.home), how]
+    done = subprocess.run(program, env=jobs.env, cwd=jobs.home, text=True, capture_output=True, timeout=300)
+    assert said in done.stdout, done.stderr
+    assert len((jobs.home / "starts").read_text()) == starts
+
+
+FULL = """
+mount -t tmpfs -o size=300k tmpfs "$TARGET" || exit 77
+"$@" --json "$HOME/full.json"
+echo $? > "$HOME/status"
+cp -a "$TARGET" "$HOME/full"
+mount -o remount,size=100m "$TARGET"
+"$@" --json "$HOME/room.json"
+cp -a "$TARGET" "$HOME/room"
+"""
+
+
+def test_a_full_disk_ends_the_run_with_a_reason_and_costs_nothing_that_was_committed(
+    jobs: Jobs, source: Path, calm: dict[str, bytes], background: Callable[..., Any]
+) -> None:
+    """A file system of 300 kB, in a mount namespace of its own; then it is made larger."""
+    if not calm:
+        pytest.skip("needs the undisturbed run of the first test")
+    target = jobs.home / "small"
+    target.mkdir()
+    command = jobs.command("encode", *flags(source, target), "--set", "encode.patience=3")
+    process = background(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL, "sh", *command],
+        env=jobs.env | {"TARGET": str(target)}, cwd=jobs.home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = process.communicate(timeout=400)
+    if not (jobs.home / "status").exists():
+        pytest.skip(f"no file system can be mounted here: {output}")
+    assert (jobs.home / "status").read_text().strip() == "1", output
+    said = json.loads((jobs.home / "full.json").read_text())["error"]
+    assert "No space left on device" in said and f"{target}, shard " in said and "encode.patience" in said
+    there = committed(str(jobs.home / "full"))
+    assert 10 < len(there) < 114 and not (jobs.home / "full" / "complete.json").exists()
+    assert sum(len(read_shard(str(jobs.home / "full"), shard).ids) for shard in there.values()) > 80
+    summary = json.loads((jobs.home / "room.json").read_text())
+    check_whole(Finished(0, output, summary), jobs.home / "room", calm)
+    assert f"{len(there)} shards with" in output

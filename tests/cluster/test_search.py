@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import ir_measures
 import numpy as np
@@ -24,7 +26,8 @@ from hybrid_core.scores import exact_form
 from hybrid_core.settings import digest
 from ray_jobs.steps import prepare_base
 
-from .conftest import Jobs, processes_below, wait_for
+from .conftest import Jobs, end_group, processes_below, wait_for
+from .nodes import start_head
 
 PAIRS = made_up_pairs(40)
 IDS = [f"{p.language}-{p.meaning_id}" for p in PAIRS]
@@ -100,33 +103,64 @@ def test_a_distributed_search_is_one_list_that_other_tools_read(jobs: Jobs) -> N
     assert "Traceback" not in damaged.output
 
 
-def test_a_search_that_is_killed_goes_on_where_it_ended(jobs: Jobs) -> None:
+GROUPS = 30
+
+
+def write_many(jobs: Jobs) -> Callable[[str], list[str]]:
+    """Enough passages that a search can be killed, and queries; gives the flags of a search with a run of this name."""
     config = load_config("default", None, jobs.settings[1::2])
     model = prepare_base(config, [], with_corpus=False)
-    rows, groups = 240_000, 30
+    rows = 240_000
     vectors = np.random.default_rng(0).standard_normal((rows, 32)).astype(np.float32)
     languages = ["de" if row % 3 else "sw" for row in range(rows)]
-    seal_shards(jobs.home / "many", vectors, [f"p{row}" for row in range(rows)], languages, groups, model)
+    seal_shards(jobs.home / "many", vectors, [f"p{row}" for row in range(rows)], languages, GROUPS, model)
     lines = [{"id": f"q{i}", "text": p.query} for i, p in enumerate(PAIRS)]
     (jobs.home / "queries.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = {"embeddings": jobs.home / "many", "queries": jobs.home / "queries.jsonl", "k": 300, "tasks": GROUPS}
 
     def flags(name: str) -> list[str]:
-        settings = {"embeddings": jobs.home / "many", "queries": jobs.home / "queries.jsonl", "k": 300, "tasks": groups}
-        settings["run"] = jobs.home / f"{name}.run"
-        return [part for key, value in settings.items() for part in ("--set", f"search.{key}={value}")]
+        named = settings | {"run": jobs.home / f"{name}.run"}
+        return [part for key, value in named.items() for part in ("--set", f"search.{key}={value}")]
 
+    return flags
+
+
+def kept_lists(jobs: Jobs, name: str) -> int:
+    return len(list(jobs.home.glob(f"{name}.run.parts/*/*.lists")))
+
+
+def test_a_search_that_loses_its_node_gives_the_same_answer(jobs: Jobs, background: Callable[..., Any]) -> None:
+    flags = write_many(jobs)
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="r") as short:
+        head = start_head(jobs, background, Path(short), cpus=1)
+        node = head.add_node(cpus=2)
+        jobs.env = head.env | {"RAY_ADDRESS": head.address}
+        process = jobs.start("search", *flags("lost"))
+        wait_for(lambda: kept_lists(jobs, "lost") >= 2, "the first lists")
+        wait_for(lambda: any("search_or_read" in t for t in processes_below(node.pid).values()), "a search to lose")
+        before = kept_lists(jobs, "lost")
+        end_group(node, signals=(signal.SIGKILL,))
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0 and before < GROUPS, output
+        calm = jobs.run("search", *flags("calm"))  # with the one processor that is left
+        assert calm.status == 0, calm.output
+    assert (jobs.home / "lost.run").read_bytes() == (jobs.home / "calm.run").read_bytes()
+
+
+def test_a_search_that_is_killed_goes_on_where_it_ended(jobs: Jobs) -> None:
+    flags = write_many(jobs)
     calm = jobs.run("search", *flags("calm"))
     assert calm.status == 0 and "passages searched = passages there, in every language" in calm.output, calm.output
     assert not list(jobs.home.glob("calm.run.parts"))
 
     def kept() -> int:
-        return len(list(jobs.home.glob("killed.run.parts/*/*.lists")))
+        return kept_lists(jobs, "killed")
 
     process = jobs.start("search", *flags("killed"))
     wait_for(lambda: kept() >= 2, "the first lists")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=60)
-    assert kept() < groups and not (jobs.home / "killed.run").exists(), "it was killed too late to show anything"
+    assert kept() < GROUPS and not (jobs.home / "killed.run").exists(), "it was killed too late to show anything"
     process = jobs.start("search", *flags("killed"))
     before = kept()
     wait_for(lambda: kept() > before, "further lists")
@@ -137,7 +171,7 @@ def test_a_search_that_is_killed_goes_on_where_it_ended(jobs: Jobs) -> None:
     os.kill(min(titles), signal.SIGKILL)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
-    found = re.search(rf"(\d+) of {groups} groups of shards were searched before", output)
-    assert found and 2 <= int(found[1]) < groups, output
+    found = re.search(rf"(\d+) of {GROUPS} groups of shards were searched before", output)
+    assert found and 2 <= int(found[1]) < GROUPS, output
     assert (jobs.home / "killed.run").read_bytes() == (jobs.home / "calm.run").read_bytes()
     assert not list(jobs.home.glob("killed.run.parts"))

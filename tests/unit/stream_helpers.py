@@ -39,13 +39,13 @@ def computed(model: str, texts: Sequence[str] = TEXTS, kinds: Sequence[Kind] = K
 
 def _stream(
     pieces: Sequence[pa.Table], model: str, target: str, config: Config, stored: str,
-    received: Callable[[Shard, float], None], *rest: Any,
+    received: Callable[[Shard, float, float], None], *rest: Any,
 ) -> None:  # fmt: skip
-    encoder = encoding.Encoder(model, config, stored)
+    encoder = encoding.Encoder(model, config)
     for piece in pieces:
-        row = encoding._commit(encoder(piece), target, config.encode.patience)
-        marker, work = (row[key][0].as_py() for key in ("marker", "work"))
-        received(Shard(**json.loads(marker)), work)
+        row = encoding._commit(encoder(piece), target, stored, config.encode.patience)
+        marker, work, seconds = (row[key][0].as_py() for key in ("marker", "work", "seconds"))
+        received(Shard(**json.loads(marker)), work, seconds)
 
 
 @contextlib.contextmanager

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import ray
 from embedding_helpers import encoded_pairs, exported_encoder, kept_rows, unit_vectors, write_embeddings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_suites import smooth_vectors, tied_vectors
 
 from hybrid_core.embeddings import searching, shards
-from hybrid_core.embeddings.kept_lists import packed, search_or_read, unpacked
+from hybrid_core.embeddings.kept_lists import packed, place_of, search_or_read, unpacked
 from hybrid_core.embeddings.queries import encode_queries, read_queries
 from hybrid_core.embeddings.searching import (
     Asked,
@@ -26,6 +27,7 @@ from hybrid_core.embeddings.searching import (
     check_languages,
     check_searched,
     group_shards,
+    groups_for,
     merge_lists,
     search_shards,
 )
@@ -35,6 +37,7 @@ from hybrid_core.scores import exact_form
 from hybrid_core.top_lists import TopK
 from ray_jobs import search
 from ray_jobs._patience import Patience
+from ray_jobs._ray.searching import groups_of
 from ray_jobs.cli import main
 
 Lists = list[list[tuple[str, str, float]]]
@@ -102,6 +105,20 @@ def test_groups_are_consecutive_balanced_and_not_empty() -> None:
         assert [s for group in found for s in group] == shards and len(found) <= groups and all(found)
     assert [len(group) for group in group_shards(shards[:4] * 6, 4)] == [6, 6, 6, 6]
     assert group_shards([], 3) == []
+
+
+def test_groups_go_by_the_shards_so_that_kept_lists_serve_on_another_number_of_processors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shards = [Shard(f"s{n}", {"de": 5000, "sw": n % 2}, 0, 0, f"{n}", 0.0) for n in range(97)]
+    for asked in (Asked(unit_vectors(1), 3), Asked(unit_vectors(1), 3, ("sw",))):
+        kept = []
+        for processors in (8, 4):
+            monkeypatch.setattr(ray, "cluster_resources", lambda processors=processors: {"CPU": float(processors)})
+            kept.append([place_of("kept", group) for group in groups_of(shards, asked, None)])
+        assert kept[0] == kept[1] and len(kept[0]) == (8 if asked.among is None else 4)
+    assert len(groups_of(shards, Asked(unit_vectors(1), 3), 30)) == 30
+    assert groups_for([Shard("s", {"de": 10**6}, 0, 0, "", 0.0)] * 1000) == 512 and groups_for([]) == 0
 
 
 def test_shards_without_a_wanted_language_are_not_even_read(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -100,6 +101,29 @@ def test_a_shard_without_marker_or_of_another_size_is_not_committed(tmp_path: Pa
     Path(file_of(uri, "torn", "json")).write_text('{"name": "torn", "ro')
     assert set(committed(uri)) == {"whole"}
     assert committed(str(tmp_path / "absent")) == {}
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["whole", "its file is gone"])
+def test_a_shard_that_is_made_again_with_other_bytes_is_never_committed_without_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    uri, rows = str(tmp_path / "e"), {"ids": ["a"], "languages": ["de"], "stored": "float32", "tokens": 1}
+    first = write_shard(uri, "s", vectors=unit_vectors(1, seed=1), **rows)
+    if missing:
+        Path(file_of(uri, "s")).unlink()
+
+    def interrupted(place: str, value: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(storage, "write_json", interrupted)
+        write_shard(uri, "s", vectors=unit_vectors(1, seed=2), **rows)  # as large, rounded otherwise
+    there = committed(uri)
+    assert there == ({} if missing else {"s": first})
+    assert [read_shard(uri, shard).ids.to_pylist() for shard in there.values()] == [["a"]] * len(there)
+    again = write_shard(uri, "s", vectors=unit_vectors(1, seed=2), **rows)
+    assert committed(uri) == {"s": again} and (again == first) == (not missing)
+    assert np.array_equal(read_shard(uri, again).vectors, unit_vectors(1, seed=2 if missing else 1))
 
 
 def test_a_marker_that_another_process_removes_after_the_listing_is_no_shard(

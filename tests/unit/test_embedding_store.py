@@ -8,10 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from hybrid_core.embeddings import store
-from hybrid_core.embeddings.shards import Content, Shard, file_of, read_shard, write_shard
+from hybrid_core.embeddings import shards, store
+from hybrid_core.embeddings.shards import (
+    Content,
+    DamagedShardError,
+    Shard,
+    file_of,
+    read_ids,
+    read_shard,
+    write_shard,
+)
 from hybrid_core.embeddings.store import ModelStore, evict, mark_used, model_key, text_keys
 from hybrid_core.model import EncoderSettings
 
@@ -38,13 +47,16 @@ def test_a_key_holds_prefix_length_and_text() -> None:
     assert text_keys(["x"], ["query"], same) == text_keys(["x"], ["passage"], same), "no difference, no second pass"
 
 
-def test_a_model_is_weights_pooling_and_precision() -> None:
+def test_a_model_is_weights_pooling_precision_and_what_computes() -> None:
     keys = {
-        model_key("w", SETTINGS, "float32"), model_key("v", SETTINGS, "float32"), model_key("w", SETTINGS, "bfloat16"),
-        model_key("w", replace(SETTINGS, pooling="cls"), "float32"),
+        model_key("w", SETTINGS, "float32", gpu=False), model_key("v", SETTINGS, "float32", gpu=False),
+        model_key("w", SETTINGS, "bfloat16", gpu=False), model_key("w", SETTINGS, "float32", gpu=True),
+        model_key("w", replace(SETTINGS, pooling="cls"), "float32", gpu=False),
     }  # fmt: skip
-    assert len(keys) == 4
-    assert model_key("w", replace(SETTINGS, query_prefix="?"), "float32") in keys, "prefixes are part of a text's key"
+    assert len(keys) == 5
+    assert model_key("w", replace(SETTINGS, query_prefix="?"), "float32", gpu=False) in keys, (
+        "prefixes are part of a text's key"
+    )
 
 
 def test_vectors_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
@@ -64,8 +76,35 @@ def test_a_damaged_shard_is_dropped_and_said(tmp_path: Path, capsys: pytest.Capt
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     stored = ModelStore(str(tmp_path), "m")
-    assert "a" not in stored and "b" in stored
+    with pytest.raises(DamagedShardError):
+        stored.vectors(["a", "b"])
     assert "computed again" in capsys.readouterr().out and not file.exists()
+    again = ModelStore(str(tmp_path), "m")
+    assert "a" not in again and len(again.vectors(["b"])) == 1
+
+
+@pytest.mark.parametrize("left", [0, 8, 100, -8])
+def test_a_shard_that_cannot_even_be_opened_is_dropped_at_once(
+    tmp_path: Path, left: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path, "m", ["a"])
+    file = Path(file_of(str(tmp_path / "m"), "s"))
+    content = file.read_bytes()
+    file.write_bytes(content[:left] + b"x" * (len(content) - len(content[:left])))
+    assert "a" not in ModelStore(str(tmp_path), "m") and not file.exists()
+    assert "computed again" in capsys.readouterr().out
+
+
+def test_opening_a_store_reads_keys_and_holds_those_that_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = fill(tmp_path, "m", ["a", "b", "c"])
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "read_shard", lambda uri, shard: pytest.fail("no vector is needed to know what is there"))
+        patch.setattr(shards, "read_shard", lambda uri, shard: pytest.fail("no vector is needed to know what is there"))
+        found = ModelStore(str(tmp_path), "m", wanted=frozenset(["b", "z"]))
+    assert ["b" in found, "a" in found, "z" in found] == [True, False, False]
+    assert np.array_equal(found.vectors(["b"]), vectors[1:2])
 
 
 def test_a_storage_that_fails_once_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +118,7 @@ def test_a_storage_that_fails_once_loses_nothing(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(store, "read_shard", fails_once)
     with pytest.raises(OSError, match="connection reset"):
-        ModelStore(str(tmp_path), "m")
+        ModelStore(str(tmp_path), "m").vectors(["a"])
     assert np.array_equal(ModelStore(str(tmp_path), "m").vectors(["a"]), vectors), "nothing was removed"
 
 
@@ -89,11 +128,11 @@ def test_a_shard_that_another_run_removes_meanwhile_is_absent(
     fill(tmp_path, "m", ["a"])
     file = Path(file_of(str(tmp_path / "m"), "s"))
 
-    def too_late(uri: str, shard: Shard) -> Content:
+    def too_late(uri: str, shard: Shard) -> pa.Array:
         file.unlink()
-        return read_shard(uri, shard)
+        return read_ids(uri, shard)
 
-    monkeypatch.setattr(store, "read_shard", too_late)
+    monkeypatch.setattr(store, "read_ids", too_late)
     assert "a" not in ModelStore(str(tmp_path), "m")
     assert file.with_suffix(".json").exists(), "the other run may be about to write both again"
     assert capsys.readouterr().out == ""
@@ -106,11 +145,14 @@ def test_a_shard_that_another_run_writes_anew_meanwhile_is_not_removed(
 
     def overtaken(uri: str, shard: Shard) -> Content:
         monkeypatch.undo()
+        for file in (tmp_path / "m" / "shards").iterdir():  # the other run has found the damage, too
+            file.unlink()
         fill(tmp_path, "m", ["a"], seed=2)  # other bytes under the same name: another processor rounds otherwise
         return read_shard(uri, shard)
 
     monkeypatch.setattr(store, "read_shard", overtaken)
-    ModelStore(str(tmp_path), "m")
+    with pytest.raises(DamagedShardError):
+        ModelStore(str(tmp_path), "m").vectors(["a"])
     assert "a" in ModelStore(str(tmp_path), "m")
 
 

@@ -79,6 +79,29 @@ def test_join_puts_one_slash_between_parts(base: str) -> None:
 # --- single files
 
 
+def test_a_file_is_on_the_disk_before_it_takes_its_name_and_its_name_before_the_next_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut may leave a marker whose data are gone."""
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        sync(handle)
+        done.append(f"sync {os.path.basename(os.readlink(f'/proc/self/fd/{handle}')).partition('.')[0]}")
+
+    def renamed(source: str, target: str) -> None:
+        replace(source, target)
+        done.append(f"name {os.path.basename(target)}")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    for name in ("data", "marker"):
+        storage.write_bytes(str(tmp_path / "folder" / name), b"content")
+    assert done == ["sync data", "name data", "sync folder", "sync marker", "name marker", "sync folder"]
+    assert (storage.size(str(tmp_path / "folder" / "data")), storage.size(str(tmp_path / "none"))) == (7, None)
+
+
 @modest
 @given(data=st.binary(max_size=200))
 def test_bytes_come_back_as_written(tmp_path: Path, data: bytes) -> None:
