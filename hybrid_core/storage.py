@@ -127,21 +127,41 @@ def delete_folder(uri: str) -> None:
         fs.delete_dir(path)
 
 
-def check_writable(uri: str, field: str) -> None:
+def check_writable(uri: str, field: str, *, make: bool = True) -> None:
     """Prove that `uri` can be written before anything expensive starts.
+
+    Args:
+        uri: a folder.
+        field: of the config.
+        make: make a local folder that is not there; False: leave nothing behind, and go by what its parent permits.
 
     Raises:
         RequestError: names the config field, the address, and the reason the storage gave.
     """
-    probe = join(uri, f".write-check-{uuid.uuid4().hex[:8]}")
     try:
-        write_bytes(probe, b"")
-        fs, path = filesystem(probe)
-        fs.delete_file(path)
+        if make or is_remote(uri):
+            _probe(uri)
+        else:
+            _check_permissions(Path(absolute(uri)))
     except (OSError, pa.ArrowException) as error:
         raise RequestError(
             f"{field}={uri!r} cannot be written: {error}; choose a writable folder or bucket (credentials and endpoint come from AWS_*)"
         ) from error
+
+
+def _probe(uri: str) -> None:
+    probe = join(uri, f".write-check-{uuid.uuid4().hex[:8]}")
+    write_bytes(probe, b"")
+    fs, path = filesystem(probe)
+    fs.delete_file(path)
+
+
+def _check_permissions(folder: Path) -> None:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"no permission to write in {there}")
 
 
 def mark_complete(directory: Path, **facts: Any) -> None:
