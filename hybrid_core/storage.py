@@ -120,6 +120,13 @@ def write_json(uri: str, value: Any) -> None:
     write_bytes(uri, (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode())
 
 
+def files_below(uri: str) -> set[str]:
+    """Names of all files below a folder, relative to it. Object stores may show folders without any: those do not count."""
+    fs, path = filesystem(uri)
+    found = fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+    return {f.path.removeprefix(path).lstrip("/") for f in found if f.type == pafs.FileType.File}
+
+
 def delete_folder(uri: str) -> None:
     """Remove a folder with all that is in it; one that is not there is no error."""
     fs, path = filesystem(uri)
@@ -219,8 +226,7 @@ def upload_directory(local: Path, uri: str, *, keep: bool = True) -> None:
     """
     fs, path = filesystem(uri)
     names = {str(f.relative_to(local)) for f in local.rglob("*") if f.is_file()}
-    found = fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
-    present = {f.path.removeprefix(path).lstrip("/") for f in found if f.type == pafs.FileType.File}
+    present = files_below(uri)
     ours = names | {MARKER}  # an upload that was cut short left some of these
     if exists(join(uri, MARKER)):
         ours |= set(read_json(join(uri, MARKER)).get("files", ()))

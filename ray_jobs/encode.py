@@ -258,8 +258,9 @@ def _model_to_compare(config: Config) -> Iterator[str]:
     if storage.exists(join(place, storage.MARKER)):
         yield place
         return
+    named = replace(config.model, name=_tracking.resolve_model(config.model.name, config))
     with tempfile.TemporaryDirectory() as scratch:
-        yield prepare_base(replace(config, output=scratch), covered, with_corpus=False)
+        yield prepare_base(replace(config, output=scratch, model=named), covered, with_corpus=False)
 
 
 JOB = Job("encode", __doc__ or "", run, describe)
