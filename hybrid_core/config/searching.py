@@ -42,7 +42,8 @@ class ExportConfig:
 
     embeddings: str | None = setting(None, "folder or URI that ray_jobs.encode has filled")
     target: str | None = setting(
-        None, "folder or URI of the export, which is built beside it, or, for s3://, in TMPDIR (/tmp where that is not set)"
+        None,
+        "folder or URI of the export, which is built beside it, or, for s3://, in TMPDIR (/tmp where that is not set)",
     )
     form: str = setting(
         "npy",

@@ -43,7 +43,9 @@ def checked(table: pa.Table, where: Where, config: EncodeConfig, language: str |
     columns = {name: _text_column(table, name, where, name in may_be_integers) for name in table.column_names}
     nothing = pa.nulls(table.num_rows, pa.string())
     ids = pc.coalesce(*(columns.get(name, nothing) for name in may_be_integers))
-    _refuse_missing(ids, where, f"field {' or '.join(may_be_integers)!r}: missing or empty; encode.id_field names the field")
+    _refuse_missing(
+        ids, where, f"field {' or '.join(may_be_integers)!r}: missing or empty; encode.id_field names the field"
+    )
     check_ids(ids, where)
     texts = nothing
     for name in config.text_fields:
@@ -60,7 +62,9 @@ def check_ids(ids: pa.ChunkedArray | pa.Array, where: Where) -> None:
     Raises:
         RequestError: white space in an id, or more than `LONGEST_ID` characters.
     """
-    _refuse_longer(ids, LONGEST_ID, where, f"an id of more than {LONGEST_ID:,} characters; encode.id_field names the field")
+    _refuse_longer(
+        ids, LONGEST_ID, where, f"an id of more than {LONGEST_ID:,} characters; encode.id_field names the field"
+    )
     row = pc.index(pc.match_substring_regex(ids, _SPACE), True).as_py()
     if row >= 0:
         raise RequestError(

@@ -84,7 +84,9 @@ def write_dictionary(folder: Path) -> None:
         writer.write_table(table)
 
 
-@pytest.mark.parametrize("write", [write_jsonl, write_gzip, write_parquet, write_arrow, write_stream, write_dictionary, write_views])
+@pytest.mark.parametrize(
+    "write", [write_jsonl, write_gzip, write_parquet, write_arrow, write_stream, write_dictionary, write_views]
+)
 def test_every_form_gives_the_same_rows_in_the_same_pieces(tmp_path: Path, write: Callable[[Path], None]) -> None:
     write(tmp_path)
     found = pieces(a_config(tmp_path))
@@ -157,7 +159,10 @@ def test_suites_are_a_source() -> None:
         ('{"id": 1.5, "language": "de", "text": "y"}', "line 2, field 'id': 1.5 is not text or an integer"),
         ('{"id": true, "language": "de", "text": "y"}', "line 2, field 'id': true is not text or an integer"),
         ('{"id": "x", "language": 7, "text": "y"}', "line 2, field 'language': 7 is not text"),
-        ('{"id": "x", "language": "de", "text": "y"} {"id": "z", "language": "de", "text": "y"}', "line 2: not JSON (Extra data"),
+        (
+            '{"id": "x", "language": "de", "text": "y"} {"id": "z", "language": "de", "text": "y"}',
+            "line 2: not JSON (Extra data",
+        ),
         ('{"id": "x",\n"language": "de",\n"text": "y"}', "line 2: not JSON"),
         ('\n{"id": "x"}{"id":\n"z"}\n', "line 3: not JSON (Extra data"),
         ('\n\n{"id": "x", "language": "de"}', "line 4, no text in title, text"),
@@ -178,7 +183,9 @@ def test_a_text_that_is_not_utf8_is_named_by_row_and_field(tmp_path: Path, name:
     columns[field][7] = b"ab\xff"
     unchecked = {key: pa.array(values, pa.binary()).view(pa.string()) for key, values in columns.items()}
     write_table(tmp_path / name, pa.table(unchecked))
-    with pytest.raises(RequestError, match=rf"{name}, row 7, field '{field}': byte 2 is not UTF-8; write the file with"):
+    with pytest.raises(
+        RequestError, match=rf"{name}, row 7, field '{field}': byte 2 is not UTF-8; write the file with"
+    ):
         pieces(a_config(tmp_path))
 
 
@@ -195,7 +202,9 @@ def test_integers_are_ids_in_every_form_and_texts_in_none(tmp_path: Path) -> Non
     forms = [pa.int64(), pa.dictionary(pa.int8(), pa.int64())]
     for number, form in enumerate(forms):
         table = pa.Table.from_pylist(records)
-        table = table.set_column(0, "docid", table["docid"].combine_chunks().dictionary_encode() if number else table["docid"].cast(form))
+        table = table.set_column(
+            0, "docid", table["docid"].combine_chunks().dictionary_encode() if number else table["docid"].cast(form)
+        )
         write_table(tmp_path / f"{number}.arrow", table)
         write_table(tmp_path / f"{number}.parquet", table)
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))

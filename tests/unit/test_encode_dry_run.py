@@ -55,7 +55,10 @@ def test_it_says_what_would_be_encoded_and_leaves_nothing(dry: Dry, tmp_path: Pa
     ("settings", "expected"),
     [
         ({"encode__target": "texts/e"}, "lie in each other"),
-        ({"model__vocabulary": "trimmed"}, "model.vocabulary=trimmed: what encode.source holds is not known beforehand"),
+        (
+            {"model__vocabulary": "trimmed"},
+            "model.vocabulary=trimmed: what encode.source holds is not known beforehand",
+        ),
         ({"output": "texts/a.jsonl/out"}, "output="),
         ({"encode__target": "texts/a.jsonl/e"}, "encode.target="),
         ({"model__name": "nowhere/at/all"}, "nowhere/at/all"),
@@ -68,7 +71,9 @@ def test_what_a_run_refuses_it_refuses(dry: Dry, tmp_path: Path, settings: dict[
     assert (status, expected in said, names(tmp_path) - before) == (2, True, set()), said
 
 
-def test_a_target_of_another_request_or_of_lost_parts_is_refused(dry: Dry, tmp_path: Path, encoder_directory: Path) -> None:
+def test_a_target_of_another_request_or_of_lost_parts_is_refused(
+    dry: Dry, tmp_path: Path, encoder_directory: Path
+) -> None:
     """What the run notes is made by its own steps; no text is encoded."""
     places = {"source": "texts", "target": "e"}
     config = build(Config, {"model": {"name": str(encoder_directory)}, "encode": places, "output": "out"})

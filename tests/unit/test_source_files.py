@@ -220,7 +220,9 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 def test_the_hub_is_a_source_and_is_asked_again_when_it_fails(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("ray_jobs._parts.time.sleep", pauses.append)  # also of the client, which tries several times itself
+    monkeypatch.setattr(
+        "ray_jobs._parts.time.sleep", pauses.append
+    )  # also of the client, which tries several times itself
     config = a_config(f"hf://datasets/{DATASET}", rows_per_shard=150, patience=20)
     (part,) = list_parts(config)
     assert (part.name, part.language) == ("made-up-v1.0-de/docs-0.jsonl", "de")
