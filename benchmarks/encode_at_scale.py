@@ -78,7 +78,7 @@ def write_source(folder: Path, rows: int, copies: int) -> None:
     for number, first in enumerate(range(0, rows, ROWS_IN_FILE)):
         ids = pa.array(np.arange(first, min(rows, first + ROWS_IN_FILE))).cast(pa.string())
         language = LANGUAGES[number % len(LANGUAGES)]
-        place = folder / f"corpus-{language}"
+        place = folder / f"corpus-v1.0-{language}"
         place.mkdir(parents=True, exist_ok=True)
         texts = pc.binary_repeat(ids, copies)
         pq.write_table(pa.table({"docid": ids, "text": texts}), place / f"docs-{number:05d}.parquet")

@@ -143,6 +143,13 @@ def write_json(uri: str, value: Any) -> None:
     write_bytes(uri, (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode())
 
 
+def files_below(uri: str) -> set[str]:
+    """Names of all files below a folder, relative to it. Object stores may show folders without any: those do not count."""
+    fs, path = filesystem(uri)
+    found = fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+    return {f.path.removeprefix(path).lstrip("/") for f in found if f.type == pafs.FileType.File}
+
+
 def delete_folder(uri: str) -> None:
     """Remove a folder with all that is in it; one that is not there is no error."""
     fs, path = filesystem(uri)
@@ -150,21 +157,41 @@ def delete_folder(uri: str) -> None:
         fs.delete_dir(path)
 
 
-def check_writable(uri: str, field: str) -> None:
+def check_writable(uri: str, field: str, *, make: bool = True) -> None:
     """Prove that `uri` can be written before anything expensive starts.
+
+    Args:
+        uri: a folder.
+        field: of the config.
+        make: make a local folder that is not there; False: leave nothing behind, and go by what its parent permits.
 
     Raises:
         RequestError: names the config field, the address, and the reason the storage gave.
     """
-    probe = join(uri, f".write-check-{uuid.uuid4().hex[:8]}")
     try:
-        write_bytes(probe, b"")
-        fs, path = filesystem(probe)
-        fs.delete_file(path)
+        if make or is_remote(uri):
+            _probe(uri)
+        else:
+            _check_permissions(Path(absolute(uri)))
     except (OSError, pa.ArrowException) as error:
         raise RequestError(
             f"{field}={uri!r} cannot be written: {error}; choose a writable folder or bucket (credentials and endpoint come from AWS_*)"
         ) from error
+
+
+def _probe(uri: str) -> None:
+    probe = join(uri, f".write-check-{uuid.uuid4().hex[:8]}")
+    write_bytes(probe, b"")
+    fs, path = filesystem(probe)
+    fs.delete_file(path)
+
+
+def _check_permissions(folder: Path) -> None:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"no permission to write in {there}")
 
 
 def mark_complete(directory: Path, **facts: Any) -> None:
@@ -222,8 +249,7 @@ def upload_directory(local: Path, uri: str, *, keep: bool = True) -> None:
     """
     fs, path = filesystem(uri)
     names = {str(f.relative_to(local)) for f in local.rglob("*") if f.is_file()}
-    found = fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
-    present = {f.path.removeprefix(path).lstrip("/") for f in found if f.type == pafs.FileType.File}
+    present = files_below(uri)
     ours = names | {MARKER}  # an upload that was cut short left some of these
     if exists(join(uri, MARKER)):
         ours |= set(read_json(join(uri, MARKER)).get("files", ()))

@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from hybrid_core import storage
 from hybrid_core.config import Config
+from hybrid_core.embeddings.files import HUGGING_FACE
 from hybrid_core.embeddings.shards import Shard
-from hybrid_core.embeddings.sources import HUGGING_FACE, Part, check_unchanged, content_hash, read_part
+from hybrid_core.embeddings.sources import Part, check_unchanged, content_hash, read_part
 from hybrid_core.errors import RequestError
 from hybrid_core.settings import digest
 from hybrid_core.storage import is_remote, join

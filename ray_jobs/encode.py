@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any
 
 from hybrid_core import storage
 from hybrid_core.config import Config
 from hybrid_core.config.devices import rows_per_shard, tokens_per_batch
+from hybrid_core.data.suites import Suite
 from hybrid_core.data.suites.places import file_names
 from hybrid_core.embeddings.shards import Shard, committed, discard, is_sealed, open_embeddings, seal
-from hybrid_core.embeddings.sources import SUITES, list_parts
+from hybrid_core.embeddings.sources import SUITES, Part, check_apart, list_parts
 from hybrid_core.errors import RequestError
 from hybrid_core.model import attention_on, encoder_settings, exported_model
 from hybrid_core.settings import digest
@@ -29,7 +32,7 @@ from ray_jobs._ray.cluster import connect, disconnect, processors
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.embed import weights_of
 from ray_jobs.scoring import suites_of
-from ray_jobs.steps import check_output, prepare_base
+from ray_jobs.steps import base_place, check_output, prepare_base
 
 _REQUEST = "request.json"
 _READERS = 16  # records read at once: object storage answers slowly, one by one
@@ -37,18 +40,11 @@ _READERS = 16  # records read at once: object storage answers slowly, one by one
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Encode what is missing, check that every row is there, declare the directory complete."""
-    parts = list_parts(config)
-    target = target_of(config)
-    check_output(config)
-    storage.check_writable(target, "encode.target")
-    if config.model.vocabulary == "trimmed" and config.encode.source != SUITES:
-        raise RequestError("model.vocabulary=trimmed: what encode.source holds is not known beforehand; use full")
-    trimmed = config.model.vocabulary == "trimmed"
-    model = prepare_base(config, suites_of(config) if trimmed else [], with_corpus=False)
-    request = _request(config, model)
-    _check_same_request(target, request)
-    task = EncodeTask(config, target, model, _identity(request), tuple(parts))
-    check_nothing_vanished(task)
+    parts = _check_places(config)
+    model = prepare_base(config, _covered(config), with_corpus=False)
+    task, request = _check_target(config, model, parts)
+    target = task.target
+    storage.write_json(join(target, _REQUEST), request)
     with _tracking.recording(config, f"encode {config.encode.source}", kind="encode", trains=False) as tracked:
         ledger = encode_missing(task, tracked.log_metrics)
         dimension = storage.read_json(join(model, "config.json"))["hidden_size"]
@@ -58,6 +54,37 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     print(_table(shards, config.encode.stored))
     print(f"embeddings: {target}")
     return Outcome({"embeddings": target}, metrics, tracked.id)
+
+
+def _check_places(config: Config, *, make: bool = True) -> list[Part]:
+    """The parts of the source, once it is known that what is written will not get among them.
+
+    Args:
+        config: the request.
+        make: as in `storage.check_writable`.
+    """
+    target = target_of(config)
+    check_apart(config.encode.source, target)
+    parts = list_parts(config)
+    check_output(config, make=make)
+    storage.check_writable(target, "encode.target", make=make)
+    if config.model.vocabulary == "trimmed" and config.encode.source != SUITES:
+        raise RequestError("model.vocabulary=trimmed: what encode.source holds is not known beforehand; use full")
+    return parts
+
+
+def _covered(config: Config) -> list[Suite]:
+    """Suites whose tokens a trimmed vocabulary keeps."""
+    return suites_of(config) if config.model.vocabulary == "trimmed" else []
+
+
+def _check_target(config: Config, model: str, parts: Sequence[Part]) -> tuple[EncodeTask, dict[str, Any]]:
+    """What is to be done and what it depends on, once it is known that the target holds nothing else."""
+    target, request = target_of(config), _request(config, model)
+    _check_same_request(target, request)
+    task = EncodeTask(config, target, model, _identity(request), tuple(parts))
+    check_nothing_vanished(task)
+    return task, request
 
 
 def _finish(ledger: Ledger, dimension: int, request: dict[str, Any]) -> list[Shard]:
@@ -114,7 +141,6 @@ def _check_same_request(target: str, request: dict[str, Any]) -> None:
             raise RequestError(
                 f"{target} holds embeddings of another request ({'; '.join(other)}); choose another encode.target, or delete that folder"
             )
-    storage.write_json(place, request)
 
 
 def check_nothing_vanished(task: EncodeTask) -> None:
@@ -211,9 +237,10 @@ def _table(shards: Sequence[Shard], stored: str) -> str:
 
 
 def describe(config: Config, args: argparse.Namespace) -> str:
-    """What a run would do."""
-    parts = list_parts(config)
-    target = target_of(config)
+    """What a run would do; refuses what a run would refuse, and for that loads the model."""
+    parts = _check_places(config, make=False)
+    with _model_to_compare(config) as model:
+        target = _check_target(config, model, parts)[0].target
     lines = [f"would encode {len(parts)} parts with {config.model.name} into {target} as {config.encode.stored}"]
     lines += [f"  {part.name} ({part.language or 'language from the rows'})" for part in parts[:20]]
     lines += [f"  and {len(parts) - 20} more"] if len(parts) > 20 else []
@@ -222,6 +249,19 @@ def describe(config: Config, args: argparse.Namespace) -> str:
             f"complete embeddings of {sum(open_embeddings(target).languages.values()):,} rows are there already"
         )
     return "\n".join(lines)
+
+
+@contextmanager
+def _model_to_compare(config: Config) -> Iterator[str]:
+    """The exported encoder, in a temporary folder where no run has exported it yet."""
+    covered = _covered(config)
+    place = base_place(config, covered, with_corpus=False)
+    if storage.exists(join(place, storage.MARKER)):
+        yield place
+        return
+    named = replace(config.model, name=_tracking.resolve_model(config.model.name, config))
+    with tempfile.TemporaryDirectory() as scratch:
+        yield prepare_base(replace(config, output=scratch, model=named), covered, with_corpus=False)
 
 
 JOB = Job("encode", __doc__ or "", run, describe)

@@ -9,11 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pyarrow.fs as pafs
-
 from hybrid_core import storage
 from hybrid_core.config import Config, ExportConfig
-from hybrid_core.embeddings.exporting import export
+from hybrid_core.embeddings.exporting import OUTPUTS, bytes_of, export
 from hybrid_core.embeddings.indexes import ABOUT, parameters_of
 from hybrid_core.embeddings.queries import Queries, encode_queries, read_queries
 from hybrid_core.embeddings.shards import EmbeddingSet, open_embeddings
@@ -32,6 +30,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
     identity = _identity(config, found, queries)
     about = _already_there(target, identity)
     if about is None:
+        _check_room(config, found, target)
         storage.check_writable(target, "export.target")
         about = _write(config, args, found, queries, target, identity)
     else:
@@ -86,11 +85,24 @@ def _already_there(target: str, identity: str) -> dict[str, Any] | None:
         raise RequestError(
             f"export.target={target!r} holds another export, or none; choose another folder or delete it"
         )
-    fs, path = storage.filesystem(target)
-    present = fs.get_file_info(pafs.FileSelector(path, allow_not_found=True))
-    if present:
-        raise RequestError(f"export.target={target!r} holds files ({present[0].base_name}); choose an empty folder")
+    ours = OUTPUTS if is_remote(target) else ()  # an upload that was cut short left some of these
+    other = storage.files_below(target) - set(ours)
+    if other:
+        raise RequestError(f"export.target={target!r} holds files ({min(other)}); choose an empty folder")
     return None
+
+
+def _check_room(config: Config, found: EmbeddingSet, target: str) -> None:
+    """Refuse an export for which there is no room where it is built."""
+    remote = is_remote(target)
+    folder = Path(tempfile.gettempdir()) if remote else next(p for p in Path(target).parents if p.exists())
+    needed, free = bytes_of(config.export, found), shutil.disk_usage(folder).free
+    if needed > free:
+        remedy = "set TMPDIR to a folder with more" if remote else "choose another"
+        raise RequestError(
+            f"export.target={target!r}: the export is built in {folder} and needs {needed / 1e9:,.3f} GB, {free / 1e9:,.3f} GB are free; "
+            f"{remedy}"
+        )
 
 
 def _write(
@@ -127,6 +139,9 @@ def describe(config: Config, args: argparse.Namespace) -> str:
     found, queries, target = _request(config)
     rows = sum(s.rows for s in found.shards)
     there = _already_there(target, _identity(config, found, queries)) is not None
+    if not there:
+        _check_room(config, found, target)
+        storage.check_writable(target, "export.target", make=False)
     parameters = parameters_of(config.export, rows, found.dimension)
     shown = ", ".join(f"{name} {value:,}" for name, value in parameters.items())
     return (

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hybrid_core import storage
 from hybrid_core.config import Config
@@ -30,8 +31,12 @@ _MAY_CHANGE = (
 """Training fields that may change between resumptions; a model's identity depends on all others."""
 
 
-def check_output(config: Config) -> None:
+def check_output(config: Config, *, make: bool = True) -> None:
     """Refuse an output that cannot be written, or that a submitted job would lose when Ray removes its package.
+
+    Args:
+        config: the request.
+        make: as in `storage.check_writable`.
 
     Raises:
         RequestError: names the address and the remedy.
@@ -45,7 +50,7 @@ def check_output(config: Config) -> None:
             raise RequestError(
                 "a submitted job with remote output needs MLFLOW_TRACKING_URI: its runs would lie on the node that ran the driver"
             )
-    storage.check_writable(absolute(config.output), "output")
+    storage.check_writable(absolute(config.output), "output", make=make)
 
 
 def connect_for(config: Config) -> None:
@@ -90,17 +95,7 @@ def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) 
 
     A trimmed vocabulary covers the suites and, if `with_corpus`, the training corpus.
     """
-    model = as_dict(config.model) | {"freeze_embeddings": False, "lora_rank": 0}
-    model["name"] = _tracking.resolve_model(config.model.name, config)
-    trimmed = config.model.vocabulary == "trimmed"
-    sources = open_sources(config) if trimmed and with_corpus else {}
-    covered = [s.fingerprint for s in suites]
-    covered += [part for s in sources.values() for part in (s.corpus.fingerprint, *s.corpus.languages)]
-    covered += [
-        prefix for s in sources.values() for prefix in (s.config.query_prefix, s.config.passage_prefix) if prefix
-    ]
-    identity = [model, model_fingerprint(model["name"]), sorted(covered) if trimmed else []]
-    target = join(absolute(config.output), "models", f"base-{digest(identity)}")
+    model, sources, target = _base(config, suites, with_corpus)
     if storage.exists(join(target, storage.MARKER)):
         _check_dimensions(config, target)
         return target
@@ -117,6 +112,26 @@ def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) 
         shutil.rmtree(scratch, ignore_errors=True)
     _check_dimensions(config, target)
     return target
+
+
+def base_place(config: Config, suites: Sequence[Suite], *, with_corpus: bool) -> str:
+    """Where `prepare_base` puts the encoder, or has put it."""
+    return _base(config, suites, with_corpus)[2]
+
+
+def _base(config: Config, suites: Sequence[Suite], with_corpus: bool) -> tuple[dict[str, Any], Sources, str]:
+    """The shape of the untrained encoder, the corpora whose tokens it keeps, and where it goes."""
+    model = as_dict(config.model) | {"freeze_embeddings": False, "lora_rank": 0}
+    model["name"] = _tracking.resolve_model(config.model.name, config)
+    trimmed = config.model.vocabulary == "trimmed"
+    sources = open_sources(config) if trimmed and with_corpus else {}
+    covered = [s.fingerprint for s in suites]
+    covered += [part for s in sources.values() for part in (s.corpus.fingerprint, *s.corpus.languages)]
+    covered += [
+        prefix for s in sources.values() for prefix in (s.config.query_prefix, s.config.passage_prefix) if prefix
+    ]
+    identity = [model, model_fingerprint(model["name"]), sorted(covered) if trimmed else []]
+    return model, sources, join(absolute(config.output), "models", f"base-{digest(identity)}")
 
 
 def plan_of(base: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hybrid_core.data.languages import check_language
 from hybrid_core.errors import RequestError
 
 if TYPE_CHECKING:
-    from hybrid_core.config import PlanConfig, TrainConfig
+    from hybrid_core.config import EncodeConfig, PlanConfig, TrainConfig
 
 
 def check_alpha(plan: PlanConfig) -> None:
@@ -56,3 +57,17 @@ def check_train(train: TrainConfig) -> None:
         raise RequestError(f"train.select={train.select!r} needs train.evaluate_every, the steps between evaluations")
     if train.select and train.select.count("/") != 2:
         raise RequestError(f"train.select={train.select!r} must be suite/setting/metric, for example xquad_r/multi/mAP")
+
+
+def check_encode(encode: EncodeConfig) -> None:
+    """A language that is none, and encoders that cannot be had.
+
+    Raises:
+        RequestError: names the fields and the remedy.
+    """
+    if encode.language is not None:
+        check_language(encode.language, "encode.language")
+    if encode.min_actors is not None and encode.min_actors > encode.actors:
+        raise RequestError(
+            f"encode.min_actors={encode.min_actors} is more than encode.actors={encode.actors}, the number wanted"
+        )

@@ -24,8 +24,8 @@ class EncodeConfig:
     )
     language: str | None = setting(
         None,
-        "language of all texts (ISO 639-1); unset: the field `language`, else the end of the file's folder name "
-        "(`miracl-corpus-v1.0-sw`)",
+        "language (ISO 639-1) of rows without a field `language`; unset: what the name of the file's folder says "
+        "(`language=sw`, `miracl-corpus-v1.0-sw`, `20231101.sw`)",
     )
     stored: str = setting(
         "float32",

@@ -44,7 +44,10 @@ class ExportConfig:
     """What `ray_jobs.export` makes of embeddings: plain vectors or an index for faiss, with its measured recall."""
 
     embeddings: str | None = setting(None, "folder or URI that ray_jobs.encode has filled")
-    target: str | None = setting(None, "folder or URI of the export")
+    target: str | None = setting(
+        None,
+        "folder or URI of the export, which is built beside it, or, for s3://, in TMPDIR (/tmp where that is not set)",
+    )
     form: str = setting(
         "npy",
         "numpy vectors, or an index for faiss: exact (flat), compressed in cells (ivf_pq), or a graph (hnsw)",

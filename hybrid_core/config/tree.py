@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hybrid_core.config.checks import check_alpha, check_train
+from hybrid_core.config.checks import check_alpha, check_encode, check_train
 from hybrid_core.config.evaluation import EncodeConfig, EvaluateConfig, MineConfig
 from hybrid_core.config.inputs import DataConfig, ModelConfig, PrepareConfig
 from hybrid_core.config.searching import ExportConfig, SearchConfig
@@ -35,6 +35,7 @@ class Config:
     def __post_init__(self) -> None:
         check_alpha(self.plan)
         check_train(self.train)
+        check_encode(self.encode)
         if self.data.corpora and self.data.corpus != "sample":
             raise RequestError(
                 f"data.corpus={self.data.corpus!r} would not be used beside data.corpora; name it there too, or remove one of them"

@@ -61,10 +61,20 @@ def check_text(value: object, where: str, *, present: bool = True) -> str:
         raise RequestError(f"{where}: missing")
     if not isinstance(value, str):
         raise RequestError(f"{where}: {value!r} is not text")
-    if any("\ud800" <= c <= "\udfff" for c in value):
-        raise RequestError(f"{where}: half of a surrogate pair (a cut \\uXXXX escape); text must be valid Unicode")
+    check_unicode(value, where)
     if not value.strip():
         raise RequestError(f"{where}: empty")
     if len(value) > MAX_CHARACTERS:
         raise RequestError(f"{where}: {len(value):,} characters, more than {MAX_CHARACTERS:,}; split the text")
+    return value
+
+
+def check_unicode(value: str, where: str) -> str:
+    """Return a text that can be written as UTF-8, or refuse it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise RequestError(
+            f"{where}: half of a surrogate pair (a cut \\uXXXX escape); text must be valid Unicode"
+        ) from error
     return value

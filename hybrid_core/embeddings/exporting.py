@@ -24,6 +24,8 @@ from hybrid_core.embeddings.shards import EmbeddingSet, read_shard
 from hybrid_core.scores import exact_pairs
 
 VECTORS = "vectors.npy"
+OUTPUTS = (VECTORS, INDEX, IDS, ABOUT)
+"""Names of the files an export may have, beside its marker."""
 DEPTHS = (10, 100)
 """Lengths of the lists whose recall is measured."""
 _AS_NEAR = 1e-6  # float32 cannot order scores that are nearer than this
@@ -61,6 +63,16 @@ def export(
     about["bytes"] = {f.name: f.stat().st_size for f in sorted(directory.iterdir())}
     storage.write_json(str(directory / ABOUT), about)
     return about
+
+
+def bytes_of(config: ExportConfig, found: EmbeddingSet) -> int:
+    """How many bytes an export has, its ids not counted."""
+    rows, dimension = sum(s.rows for s in found.shards), found.dimension
+    parameters = parameters_of(config, rows, dimension)
+    if config.form == "ivf_pq":
+        return rows * (parameters["code_bytes"] + 8) + 4 * parameters["lists"] * dimension
+    neighbours = 8 * parameters["links"] if config.form == "hnsw" else 0
+    return rows * (4 * dimension + neighbours)
 
 
 def write_vectors(found: EmbeddingSet, directory: Path) -> None:

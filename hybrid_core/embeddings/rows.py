@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -14,21 +14,18 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from hybrid_core.config import EncodeConfig
-from hybrid_core.data.jsonl import MAX_CHARACTERS, parse_record
-from hybrid_core.data.languages import check_language
+from hybrid_core.data.jsonl import check_unicode, parse_record
+from hybrid_core.embeddings.files import StoredFile
+from hybrid_core.embeddings.row_checks import Where, checked, id_fields
 from hybrid_core.errors import RequestError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet", ".arrow")
-ID_FIELDS = ("id", "docid", "_id")
-SCHEMA = pa.schema([("id", pa.string()), ("language", pa.string()), ("text", pa.string())])
 MOST_BYTES = 1 << 24
 """Of text in a piece: several pieces are in memory at a time, however long the texts are."""
 _BLOCK = 1 << 22  # bytes of JSON lines, or rows times a few hundred bytes, that are held at once
 _LONGEST_LINE = 1 << 26
 _ROWS = 8192
 
-Where = Callable[[int], str]
-"""Row of a table, from 0 -> the words that name its place in the file."""
 Raw = Iterator[tuple[pa.Table, Where, float]]
 """Tables of raw fields, where their rows are, and the share of the file that has been read with them."""
 
@@ -46,148 +43,116 @@ def read_file(
         language: of rows without a field `language`.
 
     Raises:
-        RequestError: names file, line or row, field and reason.
-        OSError: the storage does not give it, or gzip is cut short.
+        RequestError: names file, line or row, field and reason; the file is damaged or cut short.
+        OSError: the storage does not give it.
     """
-    fields = _fields(config)
     read = _json_lines if path.endswith((".jsonl", ".jsonl.gz")) else _parquet if path.endswith(".parquet") else _arrow
-    try:
-        for table, where, share in read(fs, path, shown, fields):
-            yield _checked(table, where, config, language), share
-    except (pa.ArrowException, EOFError) as error:
-        raise RequestError(f"{shown} cannot be read: {str(error)[:300]}") from error
+    with StoredFile(fs, path) as stored:
+        try:
+            for table, where, share in read(stored, path, shown, config):
+                yield checked(table, where, config, language), share
+        except (pa.ArrowException, OSError) as error:  # OSError is what Arrow says of gzip that is cut short, too
+            if stored.error:
+                raise stored.error from None
+            raise RequestError(
+                f"{shown} cannot be read: {str(error)[:300]}; the file is damaged or cut short, fetch it again"
+            ) from error
 
 
 def _fields(config: EncodeConfig) -> tuple[str, ...]:
-    ids = (config.id_field,) if config.id_field else ID_FIELDS
-    return tuple(dict.fromkeys((*ids, "language", *config.text_fields)))
+    return tuple(dict.fromkeys((*id_fields(config), "language", *config.text_fields)))
 
 
-def _json_lines(fs: pafs.FileSystem, path: str, shown: str, fields: tuple[str, ...]) -> Raw:
+def _json_lines(stored: StoredFile, path: str, shown: str, config: EncodeConfig) -> Raw:
     rest, line = b"", 1
-    with fs.open_input_file(path) as file:
-        size, stream = max(1, file.size()), pa.BufferedInputStream(file, _BLOCK)  # few large requests
-        stream = pa.CompressedInputStream(stream, "gzip") if path.endswith(".gz") else stream
-        while chunk := stream.read(_BLOCK):
-            block, newline, rest = (rest + chunk).rpartition(b"\n")
-            if newline:
-                yield *_parsed(block, line, shown, fields), file.tell() / size
-                line += block.count(b"\n") + 1
-            elif len(rest) > _LONGEST_LINE:
-                raise RequestError(
-                    f"{shown}, line {line}: longer than {_LONGEST_LINE:,} bytes; every line must be one record"
-                )
+    size, file = max(1, stored.size), pa.PythonFile(stored, mode="r")
+    stream = pa.BufferedInputStream(file, _BLOCK)  # few large requests
+    stream = pa.CompressedInputStream(stream, "gzip") if path.endswith(".gz") else stream
+    while chunk := stream.read(_BLOCK):
+        block, newline, rest = (rest + chunk).rpartition(b"\n")
+        if newline:
+            yield *_parsed(block, line, shown, config), stored.tell() / size
+            line += block.count(b"\n") + 1
+        elif len(rest) > _LONGEST_LINE:
+            raise RequestError(
+                f"{shown}, line {line}: longer than {_LONGEST_LINE:,} bytes; every line must be one record"
+            )
     if rest.strip():
-        yield *_parsed(rest, line, shown, fields), 1.0
+        yield *_parsed(rest, line, shown, config), 1.0
 
 
-def _parsed(block: bytes, first_line: int, shown: str, fields: tuple[str, ...]) -> tuple[pa.Table, Where]:
+def _parsed(block: bytes, first_line: int, shown: str, config: EncodeConfig) -> tuple[pa.Table, Where]:
     """Arrow reads a block fast; one it stumbles over is read line by line, which finds the words for an error."""
-    schema = pa.schema([(name, pa.string()) for name in fields])
+    numbered = [(n, raw) for n, raw in enumerate(map(bytes.strip, block.split(b"\n")), start=first_line) if raw]
+    schema = pa.schema([(name, pa.string()) for name in _fields(config)])
+    table = _parsed_by_arrow(block, schema)
+    if table is None or table.num_rows != len(numbered) or not all(map(_is_braced, numbered)):
+        records = [_record(raw, f"{shown}, line {n}", config) for n, raw in numbered]
+        table = pa.Table.from_pylist(records, schema=schema)
+    numbers = [n for n, _ in numbered]
+    return table, lambda row: f"{shown}, line {numbers[row]}"
+
+
+def _parsed_by_arrow(block: bytes, schema: pa.Schema) -> pa.Table | None:
     options = pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
-
-    def lines() -> Iterator[tuple[int, bytes]]:
-        return ((n, raw) for n, raw in enumerate(block.split(b"\n"), start=first_line) if raw.strip())
-
-    def where(row: int) -> str:
-        return f"{shown}, line {next(n for place, (n, _) in enumerate(lines()) if place == row)}"
-
     try:
         table = pa_json.read_json(pa.BufferReader(block), pa_json.ReadOptions(block_size=len(block) + 1), options)
         table.validate(full=True)  # bytes that are not UTF-8
     except pa.ArrowException:
-        records = [_texts(raw, f"{shown}, line {n}", fields) for n, raw in lines()]
-        table = pa.Table.from_pylist(records, schema=schema)
-    return table, where
+        return None
+    return table
 
 
-def _texts(raw: bytes, where: str, fields: tuple[str, ...]) -> dict[str, str | None]:
+def _is_braced(line: tuple[int, bytes]) -> bool:
+    """Arrow ignores where lines end. No object has a line end between } and {, so that where every line begins with { and
+    ends with }, it ends as many objects as it begins; and if there are as many rows as lines, it holds one."""
+    return line[1].startswith(b"{") and line[1].endswith(b"}")
+
+
+def _record(raw: bytes, where: str, config: EncodeConfig) -> dict[str, str | None]:
+    """The fields of a line; an id may be an integer."""
     record = parse_record(raw, where)
-    for name in fields:
-        if not isinstance(record.get(name), str | None):
-            raise RequestError(f"{where}, field {name!r}: {json.dumps(record[name])[:80]} is not text")
-    return {name: record.get(name) for name in fields}
+    found: dict[str, str | None] = {}
+    for name in _fields(config):
+        value, place = record.get(name), f"{where}, field {name!r}"
+        if type(value) is int and name in id_fields(config):
+            value = str(value)
+        if not isinstance(value, str | None):
+            kind = "text or an integer" if name in id_fields(config) else "text"
+            raise RequestError(f"{place}: {json.dumps(value)[:80]} is not {kind}")
+        found[name] = value and check_unicode(value, place)
+    return found
 
 
-def _parquet(fs: pafs.FileSystem, path: str, shown: str, fields: tuple[str, ...]) -> Raw:
-    with fs.open_input_file(path) as stream:
-        file = pq.ParquetFile(stream)
-        names = [name for name in fields if name in file.schema_arrow.names]
-        first = 0
-        for batch in file.iter_batches(_ROWS, columns=names):
-            where = partial(_row_place, shown, first)
-            first += batch.num_rows
-            yield pa.Table.from_batches([batch]), where, first / file.metadata.num_rows
+def _parquet(stored: StoredFile, path: str, shown: str, config: EncodeConfig) -> Raw:
+    file = pq.ParquetFile(pa.PythonFile(stored, mode="r"))
+    names = [name for name in _fields(config) if name in file.schema_arrow.names]
+    first = 0
+    for batch in file.iter_batches(_ROWS, columns=names):
+        where = partial(_row_place, shown, first)
+        first += batch.num_rows
+        yield pa.Table.from_batches([batch]), where, first / file.metadata.num_rows
 
 
-def _arrow(fs: pafs.FileSystem, path: str, shown: str, fields: tuple[str, ...]) -> Raw:
+def _arrow(stored: StoredFile, path: str, shown: str, config: EncodeConfig) -> Raw:
     """The file form, or the stream form, in which the `datasets` library saves."""
-    with fs.open_input_file(path) as stream:
-        try:
-            file = pa.ipc.open_file(stream)
-            count = file.num_record_batches
-            batches = ((file.get_batch(i), (i + 1) / count) for i in range(count))
-        except pa.ArrowInvalid:
-            stream.seek(0)
-            size = stream.size()
-            batches = ((batch, stream.tell() / size) for batch in pa.ipc.open_stream(stream))
-        first = 0
-        for batch, share in batches:
-            table = pa.Table.from_batches([batch]).select([n for n in fields if n in batch.schema.names])
-            yield table, partial(_row_place, shown, first), share
-            first += batch.num_rows
+    stream = pa.PythonFile(stored, mode="r")
+    try:
+        file = pa.ipc.open_file(stream)
+        count = file.num_record_batches
+        batches = ((file.get_batch(i), (i + 1) / count) for i in range(count))
+    except pa.ArrowInvalid:
+        stream.seek(0)
+        batches = ((batch, stored.tell() / stored.size) for batch in pa.ipc.open_stream(stream))
+    first = 0
+    for batch, share in batches:
+        table = pa.Table.from_batches([batch]).select([n for n in _fields(config) if n in batch.schema.names])
+        yield table, partial(_row_place, shown, first), share
+        first += batch.num_rows
 
 
 def _row_place(shown: str, first: int, row: int) -> str:
     return f"{shown}, row {first + row}"
-
-
-def _checked(table: pa.Table, where: Where, config: EncodeConfig, language: str | None) -> pa.Table:
-    """Ids, languages and texts of a table of raw fields."""
-    columns = {name: _text_column(table, name, where) for name in table.column_names}
-    nothing = pa.nulls(table.num_rows, pa.string())
-    id_fields = (config.id_field,) if config.id_field else ID_FIELDS
-    ids = pc.coalesce(*(columns.get(name, nothing) for name in id_fields))
-    _refuse_missing(ids, where, f"field {' or '.join(id_fields)!r}: missing or empty; encode.id_field names the field")
-    texts = nothing
-    for name in config.text_fields:
-        part = columns.get(name, nothing)
-        texts = pc.coalesce(pc.binary_join_element_wise(texts, part, " "), texts, part)
-    _refuse_missing(texts, where, f"no text in {', '.join(config.text_fields)}; encode.text_fields names the fields")
-    length = pc.utf8_length(texts)
-    _refuse_missing(
-        pc.if_else(pc.greater(length, MAX_CHARACTERS), None, length),
-        where,
-        f"more than {MAX_CHARACTERS:,} characters; split the text",
-    )
-    return pa.table([ids, _languages(columns.get("language", nothing), language, where), texts], schema=SCHEMA)
-
-
-def _text_column(table: pa.Table, name: str, where: Where) -> pa.ChunkedArray:
-    """As text without white space around it; empty is null."""
-    column = table[name]
-    readable = (pa.types.is_string, pa.types.is_large_string, pa.types.is_null, pa.types.is_integer)
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not any(is_type(kind) for is_type in readable):
-        raise RequestError(f"{where(0)}, field {name!r}: {column.type} is not text")
-    trimmed = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
-
-
-def _languages(column: pa.ChunkedArray | pa.Array, default: str | None, where: Where) -> pa.ChunkedArray | pa.Array:
-    given = column if default is None else pc.coalesce(column, default)
-    _refuse_missing(
-        given, where, "field 'language': missing, and the folder's name does not end with one; set encode.language"
-    )
-    for code in pc.unique(given).to_pylist():
-        row = pc.index(given, code).as_py()
-        check_language(code, f"{where(row)}, field 'language'")
-    return given
-
-
-def _refuse_missing(column: pa.ChunkedArray | pa.Array, where: Where, what: str) -> None:
-    if column.null_count:
-        raise RequestError(f"{where(pc.index(pc.is_null(column), True).as_py())}, {what}")
 
 
 def regroup(

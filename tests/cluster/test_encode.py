@@ -30,8 +30,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder a language, as MIRACL has; the rows say no language."""
     folder = tmp_path_factory.mktemp("source")
     for language, rows in ROWS.items():
-        (folder / f"corpus-{language}").mkdir()
-        with (folder / f"corpus-{language}" / "docs-0.jsonl").open("w") as file:
+        (folder / f"corpus-v1.0-{language}").mkdir()
+        with (folder / f"corpus-v1.0-{language}" / "docs-0.jsonl").open("w") as file:
             for row in range(rows):
                 words = [made_up_word(language, (row * 5 + i) % 60) for i in range(3 + row % 50)]
                 words *= (

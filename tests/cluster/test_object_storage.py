@@ -149,7 +149,7 @@ def model_of(stored: list[str]) -> str:
 def write_texts(folder: Path, s3: dict[str, str]) -> None:
     """Texts in two forms and languages, in a folder and in the bucket, under `texts`."""
     for language, name in (("sw", "docs.jsonl.gz"), ("de", "docs.parquet")):
-        file = folder / f"corpus-{language}" / name
+        file = folder / f"corpus-v1.0-{language}" / name
         file.parent.mkdir(parents=True)
         rows = [{"docid": p.meaning_id, "text": p.passage} for p in made_up_pairs(90, (language,))]
         if name.endswith(".gz"):

@@ -50,6 +50,8 @@ def test_command_line_wins_over_file_and_file_over_recipe(tmp_path: Path) -> Non
         ("data.corpora.news=s3://x", "data.corpora.news is a section with keys of its own, not the value 's3://x'"),
         ("data.corpora.news.wieght=2", "unknown config key 'data.corpora.news.wieght'; did you mean 'weight'?"),
         ("data.corpora.news.weight=-1", "data.corpora.news.weight=-1.0 is outside [1e-06, 1000000000.0]"),
+        ("encode.language=xx", "encode.language: language 'xx' is not an ISO 639-1 code"),
+        ("encode.language=", "encode.language: language '' is not an ISO 639-1 code"),
         ("data.corpora.news.negatives=owm", "data.corpora.news.negatives='owm'; did you mean 'own'?"),
     ],
 )
@@ -75,6 +77,7 @@ def test_wrong_settings_are_refused_with_a_remedy(override: str, expected: str) 
             "plan.alpha has no meaning under plan.alpha_schedule='piecewise'",
         ),
         ("train.min_workers=3", "train.min_workers=3 is more than train.workers=2"),
+        ("encode.min_actors=4 encode.actors=2", "encode.min_actors=4 is more than encode.actors=2, the number wanted"),
         ("train.patience=2", "train.patience needs train.select"),
         ("train.select=s/multi/mAP", "train.select='s/multi/mAP' needs train.evaluate_every"),
         ("train.select=mAP train.evaluate_every=2", "train.select='mAP' must be suite/setting/metric"),
@@ -95,6 +98,7 @@ def test_settings_that_do_not_fit_each_other_are_refused_with_a_remedy(overrides
         "plan.alpha_schedule=piecewise plan.alpha_points=0:1.0,12:0.3",
         "train.workers=3",  # ranks hold slices whose sizes differ by one
         "train.min_workers=2",
+        "encode.min_actors=2 encode.actors=2",
         "train.patience=2 train.select=s/multi/mAP train.evaluate_every=4",
         "plan.draws_per_step=8",
     ],

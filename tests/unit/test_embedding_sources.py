@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from suite_files import beir
 
 from hybrid_core.config import Config
 from hybrid_core.embeddings import rows
@@ -66,6 +67,14 @@ def write_stream(folder: Path) -> None:
         writer.write_table(table, max_chunksize=3)
 
 
+def write_views(folder: Path) -> None:
+    """As newer libraries keep texts."""
+    table = pa.Table.from_pylist(ROWS)
+    table = table.cast(pa.schema([(name, pa.string_view()) for name in table.column_names]))
+    with pa.ipc.new_file(folder / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+
+
 def write_dictionary(folder: Path) -> None:
     """As the rows of a training corpus are kept: what repeats is a number."""
     table = pa.Table.from_pylist(ROWS)
@@ -75,7 +84,9 @@ def write_dictionary(folder: Path) -> None:
         writer.write_table(table)
 
 
-@pytest.mark.parametrize("write", [write_jsonl, write_gzip, write_parquet, write_arrow, write_stream, write_dictionary])
+@pytest.mark.parametrize(
+    "write", [write_jsonl, write_gzip, write_parquet, write_arrow, write_stream, write_dictionary, write_views]
+)
 def test_every_form_gives_the_same_rows_in_the_same_pieces(tmp_path: Path, write: Callable[[Path], None]) -> None:
     write(tmp_path)
     found = pieces(a_config(tmp_path))
@@ -138,6 +149,23 @@ def test_suites_are_a_source() -> None:
         ('{"id": "x", "language": "de", "text": ["y"]}', "line 2, field 'text': [\"y\"] is not text"),
         ("{not json", "line 2: not JSON"),
         ("[1, 2]", "line 2: a list instead of a JSON object"),
+        ("42", "line 2: a int instead of a JSON object"),
+        ('{"id": "x", "language": "de", "text": "\\ud800 y"}', "line 2, field 'text': half of a surrogate pair"),
+        ('{"id": "\\udc00", "language": "de", "text": "y"}', "line 2, field 'id': half of a surrogate pair"),
+        ('{"id": "x y", "language": "de", "text": "y"}', "line 2, id 'x y' holds white space, which parts the columns"),
+        ('{"id": "x\\u00a0y", "language": "de", "text": "y"}', "line 2, id 'x\\xa0y' holds white space"),
+        (json.dumps({"id": "x" * 2_001, "language": "de", "text": "y"}), "line 2, an id of more than 2,000 characters"),
+        ('{"id": "x", "language": "de", "text": 5}', "line 2, field 'text': 5 is not text"),
+        ('{"id": 1.5, "language": "de", "text": "y"}', "line 2, field 'id': 1.5 is not text or an integer"),
+        ('{"id": true, "language": "de", "text": "y"}', "line 2, field 'id': true is not text or an integer"),
+        ('{"id": "x", "language": 7, "text": "y"}', "line 2, field 'language': 7 is not text"),
+        (
+            '{"id": "x", "language": "de", "text": "y"} {"id": "z", "language": "de", "text": "y"}',
+            "line 2: not JSON (Extra data",
+        ),
+        ('{"id": "x",\n"language": "de",\n"text": "y"}', "line 2: not JSON"),
+        ('\n{"id": "x"}{"id":\n"z"}\n', "line 3: not JSON (Extra data"),
+        ('\n\n{"id": "x", "language": "de"}', "line 4, no text in title, text"),
         (json.dumps({"id": "x", "language": "de", "text": "y" * 200_001}), "line 2, more than 200,000 characters"),
     ],
 )
@@ -146,6 +174,56 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path: Path, line: str, reason: s
     with pytest.raises(RequestError) as error:
         pieces(a_config(tmp_path))
     assert f"a.jsonl, {reason}" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+@pytest.mark.parametrize("field", ["id", "language", "text"])
+def test_a_text_that_is_not_utf8_is_named_by_row_and_field(tmp_path: Path, name: str, field: str) -> None:
+    columns = {key: [str(row[key]).encode() for row in ROWS] for key in ("id", "language", "text")}
+    columns[field][7] = b"ab\xff"
+    unchecked = {key: pa.array(values, pa.binary()).view(pa.string()) for key, values in columns.items()}
+    write_table(tmp_path / name, pa.table(unchecked))
+    with pytest.raises(
+        RequestError, match=rf"{name}, row 7, field '{field}': byte 2 is not UTF-8; write the file with"
+    ):
+        pieces(a_config(tmp_path))
+
+
+def write_table(file: Path, table: pa.Table) -> None:
+    if file.suffix == ".parquet":
+        pq.write_table(table, file, row_group_size=3)
+    else:
+        with pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table, max_chunksize=3)
+
+
+def test_integers_are_ids_in_every_form_and_texts_in_none(tmp_path: Path) -> None:
+    records = [{"docid": number, "language": "de", "text": "x"} for number in (7, -3, 2**40)]
+    forms = [pa.int64(), pa.dictionary(pa.int8(), pa.int64())]
+    for number, form in enumerate(forms):
+        table = pa.Table.from_pylist(records)
+        table = table.set_column(
+            0, "docid", table["docid"].combine_chunks().dictionary_encode() if number else table["docid"].cast(form)
+        )
+        write_table(tmp_path / f"{number}.arrow", table)
+        write_table(tmp_path / f"{number}.parquet", table)
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    parts = list_parts(a_config(tmp_path))
+    assert len(parts) == 5
+    for part in parts:
+        tables = [table for table, _ in read_part(part, a_config(tmp_path))]
+        assert [id for table in tables for id in table["id"].to_pylist()] == ["7", "-3", str(2**40)]
+    config = a_config(tmp_path, text_fields=["docid"], id_field="text")
+    for part in parts:
+        with pytest.raises(RequestError, match=r"field 'docid': .* is not text$"):
+            list(read_part(part, config))
+
+
+def test_ids_of_suites_are_checked_too(tmp_path: Path) -> None:
+    beir(tmp_path / "my suite")
+    config = build(Config, {"encode": {"source": "suites"}, "evaluate": {"suites": [str(tmp_path / "my suite")]}})
+    with pytest.raises(RequestError, match=r"suite 'my suite', row 0, id 'my suite/p1' holds white space"):
+        list(read_part(list_parts(config)[0], config))
 
 
 def test_bytes_that_are_no_text_and_damaged_files_are_refused(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ ROWS = {"de": 3, "sw": 5}
 def ledger(tmp_path: Path) -> Ledger:
     """Two parts, each read to its end; `sw` has become two shards."""
     for language, rows in ROWS.items():
-        (tmp_path / f"corpus-{language}").mkdir()
+        (tmp_path / f"language={language}").mkdir()
         lines = (json.dumps({"id": f"{i}", "text": f"text {i}"}) + "\n" for i in range(rows))
-        (tmp_path / f"corpus-{language}" / "docs.jsonl").write_text("".join(lines))
+        (tmp_path / f"language={language}" / "docs.jsonl").write_text("".join(lines))
     config = build(Config, {"encode": {"source": str(tmp_path), "patience": 0.0}})
     task = EncodeTask(config, str(tmp_path / "target"), "model", "identity", tuple(list_parts(config)))
     books = Ledger(task)
@@ -48,7 +48,7 @@ def test_the_shards_come_in_the_order_of_the_source_without_those_of_other_texts
 
 
 def test_a_lost_shard_is_refused_with_its_part_and_language(ledger: Ledger) -> None:
-    with pytest.raises(RuntimeError, match=r"corpus-sw/docs\.jsonl \(sw\): 1 of 2 shards are missing; run again"):
+    with pytest.raises(RuntimeError, match=r"language=sw/docs\.jsonl \(sw\): 1 of 2 shards are missing; run again"):
         ledger.check(found(sw_1={}))
 
 
