@@ -1,7 +1,7 @@
 """Which rows of one corpus make up its n-th monolingual, cross-lingual or mixed batch, as a pure function of n.
 
 Languages, or ordered pairs of languages, are drawn with exact counts; within each, rows come without replacement until
-all were drawn, then in a new order. Nothing here grows with the number of rows.
+all were drawn, then in a new order, and never twice in a batch. Nothing here grows with the number of rows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 
 from hybrid_core.config import PlanConfig
 from hybrid_core.errors import RequestError, nearest
-from hybrid_core.permutation import ExactDraws, derive_key, draw_without_replacement, proportional
+from hybrid_core.exact import ExactDraws, Shares
+from hybrid_core.permutation import derive_key, draw_without_replacement
 
 
 class CorpusIndex(Protocol):
@@ -82,6 +83,7 @@ class CorpusDraws:
         self._language_keys = [self._keys(purpose, self.languages) for purpose in ("mono", "x_x")]
         self._pair_keys = [self._keys(purpose, self._ordered_pairs) for purpose in ("cross", "multi_positive")]
         self._draws: dict[str, ExactDraws] = {}
+        self._most_rows, self._most_pairs = (self._shares(sizes).most(batch) for sizes in (self._rows, self._pairs))
 
     @property
     def size(self) -> int:
@@ -97,7 +99,7 @@ class CorpusDraws:
         """Rows of monolingual batch `batch`: one language."""
         language, nth = self._drawn("language", self._rows, self._config.block).draw(batch)
         numbers = nth * self._batch + np.arange(self._batch)
-        return self._rows_in(np.full(self._batch, language), numbers, self._language_keys[0])
+        return self._rows_in(np.full(self._batch, language), numbers, self._language_keys[0], whole=True)
 
     def mixed(self, batch: int) -> np.ndarray:
         """Negative control: every example in one language, the batch in many."""
@@ -106,12 +108,13 @@ class CorpusDraws:
 
     def cross_lingual(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of queries and passages, in different languages: an ordered pair per example, or per batch."""
-        if self._config.cross_pair == "per_batch":
+        whole = self._config.cross_pair == "per_batch"
+        if whole:
             pair, nth = self._drawn("pair of batch", self._pairs, self._config.block).draw(batch)
             pairs, numbers = np.full(self._batch, pair), nth * self._batch + np.arange(self._batch)
         else:
             pairs, numbers = self._drawn("pair", self._pairs, self._batch).block(batch)
-        return self._rows_of_pairs(pairs, numbers, self._pair_keys[0])
+        return self._rows_of_pairs(pairs, numbers, self._pair_keys[0], whole=whole)
 
     def multi_positive(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of queries (and of their own passages), and rows [n, translations] of further positives, -1 where none is left."""
@@ -136,21 +139,33 @@ class CorpusDraws:
         chosen[:, : present_first.shape[1]] = np.take_along_axis(found, present_first, axis=1)
         return chosen
 
-    def _rows_in(self, languages: np.ndarray, numbers: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        drawn = draw_without_replacement(numbers, self._rows[languages], keys[languages])
+    def _rows_in(
+        self, languages: np.ndarray, numbers: np.ndarray, keys: np.ndarray, *, whole: bool = False
+    ) -> np.ndarray:
+        """Rows by their number among the draws of their language; `whole`: the batch is of one language."""
+        window = self._batch if whole else self._most_rows[languages]
+        drawn = draw_without_replacement(
+            numbers, self._rows[languages], keys[languages], window=window, aligned=whole
+        )
         return np.asarray(self._first_row[languages] + drawn)
 
-    def _rows_of_pairs(self, pairs: np.ndarray, numbers: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        drawn = draw_without_replacement(numbers, self._pairs[pairs], keys[pairs])
+    def _rows_of_pairs(
+        self, pairs: np.ndarray, numbers: np.ndarray, keys: np.ndarray, *, whole: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the ordered pairs' first and second language, as in `_rows_in`."""
+        window = self._batch if whole else self._most_pairs[pairs]
+        drawn = draw_without_replacement(numbers, self._pairs[pairs], keys[pairs], window=window, aligned=whole)
         rows = self._corpus.pair_rows(self._first_pair[pairs] + drawn)
         turned = self._reversed[pairs]
         return np.where(turned, rows[1], rows[0]), np.where(turned, rows[0], rows[1])
 
     def _drawn(self, purpose: str, sizes: np.ndarray, block: int) -> ExactDraws:
         if purpose not in self._draws:
-            weights = [float(size) ** self._config.language_exponent if size else 0.0 for size in sizes]
-            self._draws[purpose] = ExactDraws(proportional(weights), block, derive_key(self._root, purpose))
+            self._draws[purpose] = ExactDraws(self._shares(sizes), block, derive_key(self._root, purpose))
         return self._draws[purpose]
+
+    def _shares(self, sizes: np.ndarray) -> Shares:
+        return Shares([float(size) ** self._config.language_exponent if size else 0.0 for size in sizes])
 
     def _keys(self, purpose: str, names: Sequence[object]) -> np.ndarray:
         return np.array([derive_key(self._root, purpose, name) for name in names], dtype=np.uint64)
@@ -164,11 +179,10 @@ class CorpusDraws:
         Raises:
             RequestError: names a language that does not.
         """
-        self._check_shares(self._rows, self.languages)
+        self._check_shares(self._rows, self._most_rows, self.languages)
 
-    def _check_shares(self, sizes: np.ndarray, names: Sequence[object]) -> None:
-        """No batch may hold a row twice: then nothing in it would be a negative of anything."""
-        most = self._drawn_at_most(sizes)
+    def _check_shares(self, sizes: np.ndarray, most: np.ndarray, names: Sequence[object]) -> None:
+        """No batch may hold a row of a language (pair) twice: there must be as many as a batch can draw."""
         for name, size, needed in zip(names, sizes, most, strict=True):
             if 0 < size < needed:
                 shown = "-".join(name) if isinstance(name, tuple) else name
@@ -176,11 +190,6 @@ class CorpusDraws:
                     f"{shown} has {size} meanings and would be drawn {needed} times in a batch of train.global_batch={self._batch}; raise "
                     "plan.language_exponent (1: in proportion to size), lower the batch, or leave a language out with data.languages"
                 )
-
-    def _drawn_at_most(self, sizes: np.ndarray) -> np.ndarray:
-        """How often each option can be drawn in one batch: its share, rounded up."""
-        weights = np.array([float(size) ** self._config.language_exponent if size else 0.0 for size in sizes])
-        return np.asarray(np.ceil(self._batch * weights / max(weights.sum(), 1.0) - 1e-9), dtype=np.int64)
 
     def check_monolingual(self) -> None:
         """Every language must fill a batch.
@@ -218,7 +227,7 @@ class CorpusDraws:
                     "plan.policy=hybrid with plan.unpaired=mono_only"
                 )
         if self._config.cross_pair == "per_example" or policy == "multi_positive":
-            self._check_shares(self._pairs, self._ordered_pairs)
+            self._check_shares(self._pairs, self._most_pairs, self._ordered_pairs)
         smallest = min(size for size in self._pairs if size)
         if self._config.cross_pair == "per_batch" and policy != "multi_positive" and smallest < self._batch:
             raise RequestError(

@@ -20,13 +20,14 @@ import numpy as np
 from hybrid_core.config import PlanConfig
 from hybrid_core.draws import CorpusDraws, CorpusIndex, RowLanguages
 from hybrid_core.errors import RequestError
-from hybrid_core.permutation import ExactDraws, derive_key, proportional, scheduled
-from hybrid_core.schedule import alpha_points
-from hybrid_core.settings import as_dict, digest
+from hybrid_core.exact import ExactDraws, Schedule, Shares
+from hybrid_core.permutation import derive_key
+from hybrid_core.schedule import alpha_points, ends_with_the_run
+from hybrid_core.settings import digest
 
 Mode = Literal["mono", "cross", "multi_positive", "x_x", "several"]
 """`several`: batches of more than one mode were joined (plan.draws_per_step > 1)."""
-_VERSION = 3
+_VERSION = 4
 _MODES: tuple[Mode, ...] = ("mono", "cross")
 
 
@@ -112,7 +113,9 @@ class BatchPlan:
         }
         self._corpora = {name: [c.fingerprint, list(c.languages)] for name, c in sorted(corpora.items())}
         self._check(corpora)
-        self._modes = ExactDraws(scheduled(self._points), config.block, derive_key(seed, "mode"))
+        # An alpha that ends with the run is exact over the run; another plan is the same for a run that goes on for longer.
+        self._run = (steps or 0) * config.draws_per_step if ends_with_the_run(config, self._points) else 0
+        self._modes = ExactDraws(Schedule(self._points), config.block, derive_key(seed, "mode"), end=self._run)
         self._weights = {name: self._weight(name, (weights or {}).get(name)) for name in self._draws}
         self._chosen = {mode: self._corpus_draws(mode) for mode in ("cross", config.policy, "mono")}
 
@@ -128,19 +131,52 @@ class BatchPlan:
     @cached_property
     def hash(self) -> str:
         """Identity of the whole sequence: equal hashes mean equal batches at every step."""
-        plan = as_dict(self.config)
-        # What these come to stands in `alpha` and `negatives`: an alpha left unset and the same one named are one plan.
-        for name in ("alpha", "alpha_schedule", "alpha_end", "alpha_points", "hard_negatives", "negative_language"):
-            plan.pop(name)
-        negatives = {name: [c.hard_negatives, c.negative_language] for name, c in self._negatives.items()}
-        identity = {
-            "data": self._corpora,
-            "weights": self._weights,
-            "plan": plan,
-            "alpha": self._points,
-            "negatives": negatives,
+        negatives = {
+            name: [c.hard_negatives, c.negative_language] if c.hard_negatives else [] for name, c in self._negatives.items()
         }
+        identity = {"data": self._corpora, "negatives": negatives, "plan": self._decisive()}
         return digest(identity | {"seed": self.seed, "global_batch": self._batch, "version": _VERSION})
+
+    def modes_in_words(self, steps: int) -> str:
+        """How many batches of the first `steps` steps are monolingual, and of how many the schedule speaks, in words."""
+        draws = steps * self.config.draws_per_step
+        if len(self._drawn_modes) == 1:
+            return f"all {draws} batches are {self._drawn_modes[0]}"
+        found, wanted = (int(counts[0]) for counts in (self._modes.drawn(draws), Schedule(self._points).until(draws)))
+        told = f"{found} of {draws} batches are monolingual"
+        if found == wanted:
+            return told
+        return (
+            f"{told}, where alpha asks for {wanted}: its share is exact after every plan.block={self.config.block} batches; "
+            "choose a block that divides the run"
+        )
+
+    @cached_property
+    def _drawn_modes(self) -> tuple[str, ...]:
+        """The modes of the batches."""
+        if self.config.policy in ("multi_positive", "x_x"):
+            return (self.config.policy,)
+        alphas = [alpha for _, alpha in self._points]
+        return (("mono",) if max(alphas) > 0.0 else ()) + (("cross",) if min(alphas) < 1.0 else ())
+
+    def _decisive(self) -> dict[str, object]:
+        """What of the config decides rows: a field that no batch depends on is not part of the plan's identity.
+
+        An alpha left unset and the same one named are one plan, and so are `hybrid` with alpha 1 and `mono`.
+        """
+        config, modes, several = self.config, self._drawn_modes, len(self._draws) > 1
+        paired = "cross" in modes or "multi_positive" in modes
+        blocks = several or "mono" in modes or ("cross" in modes and config.cross_pair == "per_batch")
+        decisive = {
+            "modes": modes,
+            "alpha": [self._points, self._run] if len(modes) > 1 else None,
+            "weights": self._weights if several else None,
+            "cross_pair": config.cross_pair if "cross" in modes else None,
+            "pivot": config.pivot if paired else None,
+            "translations": config.translations if "multi_positive" in modes else None,
+            "block": config.block if blocks else None,
+        }
+        return decisive | {name: getattr(config, name) for name in ("language_exponent", "draws_per_step")}
 
     def step(self, number: int) -> StepPlan:
         """Global batch `number` (0, 1, 2, ...), computed without those before it."""
@@ -181,17 +217,14 @@ class BatchPlan:
         paired = mode in ("cross", "multi_positive")
         names = [name for name, draws in self._draws.items() if draws.has_pairs or not paired]
         weights = [self._weights[name] for name in names] or [1.0]
-        return names, ExactDraws(proportional(weights), self.config.block, derive_key(self.seed, "corpus", mode))
+        return names, ExactDraws(Shares(weights), self.config.block, derive_key(self.seed, "corpus", mode))
 
     def _weight(self, name: str, weight: float | None) -> float:
         return float(self._draws[name].size) ** self.config.corpus_exponent if weight is None else weight
 
     def _check(self, corpora: Mapping[str, CorpusIndex]) -> None:
-        config, most = self.config, max(alpha for _, alpha in self._points)
-        draws_mono = config.policy == "x_x" or (config.policy != "multi_positive" and most > 0.0)
-        draws_pairs = config.policy == "multi_positive" or (
-            config.policy != "x_x" and min(alpha for _, alpha in self._points) < 1.0
-        )
+        config, modes = self.config, self._drawn_modes
+        draws_mono, draws_pairs = ("mono" in modes or "x_x" in modes), ("cross" in modes or "multi_positive" in modes)
         if config.draws_per_step > 1 and len(corpora) > 1:
             raise RequestError(
                 "plan.draws_per_step above 1 is a control for one corpus; it has no meaning for data.corpora"

@@ -40,6 +40,11 @@ def alpha_points(config: PlanConfig, steps: int | None) -> Points:
     return _in_batches(config, [(at, round(start + (end - start) * share, 9)) for at, share in shares])
 
 
+def ends_with_the_run(config: PlanConfig, points: Points) -> bool:
+    """Whether these points were made for a run of a certain length."""
+    return config.alpha_schedule in ("linear", "cosine") and len(points) > 1
+
+
 def _in_batches(config: PlanConfig, points: Points) -> Points:
     if len({alpha for _, alpha in points}) == 1:
         return [(0, points[0][1])]  # the same plan as a constant, and the same hash

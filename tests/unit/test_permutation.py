@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hybrid_core.permutation import (
-    ExactDraws,
-    derive_key,
-    draw_without_replacement,
-    mix,
-    permute,
-    proportional,
-    scheduled,
-)
+from hybrid_core.exact import ExactDraws, Schedule, Shares
+from hybrid_core.permutation import derive_key, draw_without_replacement, mix, permute
 
 quick = settings(max_examples=60)
 keys = st.integers(0, 2**63 - 1)
@@ -133,7 +126,7 @@ def test_permute_takes_one_size_per_index() -> None:
 @quick
 @given(weights=weight_lists, draws=st.integers(0, 2**45))
 def test_counts_of_weights_add_up_never_fall_and_follow_the_share(weights: list[float], draws: int) -> None:
-    counts_until = proportional(weights)
+    counts_until = Shares(weights).until
     counts, more = counts_until(draws), counts_until(draws + 3)
     assert counts.sum() == draws and more.sum() == draws + 3
     assert (more >= counts).all()
@@ -144,17 +137,17 @@ def test_counts_of_weights_add_up_never_fall_and_follow_the_share(weights: list[
 @pytest.mark.parametrize("weights", [[1, 1], [1, 1, 1], [1, 3], [2, 0, 1, 1], [1] * 110])
 def test_equal_parts_of_a_whole_are_exact(weights: list[int]) -> None:
     total = sum(weights)
-    assert proportional(weights)(7 * total).tolist() == [7 * w for w in weights]
+    assert Shares(weights).until(7 * total).tolist() == [7 * w for w in weights]
 
 
 def test_counts_of_weights_are_exact_far_out() -> None:
-    assert proportional([1, 2, 5])(8 * 10**15).tolist() == [10**15, 2 * 10**15, 5 * 10**15]
+    assert Shares([1, 2, 5]).until(8 * 10**15).tolist() == [10**15, 2 * 10**15, 5 * 10**15]
 
 
 @quick
 @given(points=schedules, draws=st.integers(0, 1000))
 def test_counts_of_a_schedule_never_fall_and_follow_the_integral(points: list[tuple[int, float]], draws: int) -> None:
-    counts_until = scheduled(points)
+    counts_until = Schedule(points).until
     counts, more = counts_until(draws), counts_until(draws + 1)
     assert counts.sum() == draws
     assert sorted((more - counts).tolist()) == [0, 1]
@@ -166,11 +159,11 @@ def test_counts_of_a_schedule_never_fall_and_follow_the_integral(points: list[tu
 
 
 def test_a_constant_schedule_is_exact_far_out() -> None:
-    assert scheduled([(0, 0.3)])(10**15).tolist() == [3 * 10**14, 7 * 10**14]
+    assert Schedule([(0, 0.3)]).until(10**15).tolist() == [3 * 10**14, 7 * 10**14]
 
 
 def test_a_linear_schedule_gives_the_area_under_the_line() -> None:
-    counts_until = scheduled([(0, 1.0), (1000, 0.0)])
+    counts_until = Schedule([(0, 1.0), (1000, 0.0)]).until
     assert counts_until(1000).tolist() == [500, 500]
     assert counts_until(10**9).tolist() == [500, 10**9 - 500]
     assert counts_until(500)[0] == 375
@@ -181,8 +174,8 @@ def test_a_linear_schedule_gives_the_area_under_the_line() -> None:
 def test_a_block_holds_exactly_its_counts_and_numbers_them_in_order(
     weights: list[float], block: int, key: int, number: int
 ) -> None:
-    counts_until = proportional(weights)
-    options, nth = ExactDraws(counts_until, block, key).block(number)
+    counts_until = Shares(weights).until
+    options, nth = ExactDraws(Shares(weights), block, key).block(number)
     before, after = counts_until(number * block), counts_until((number + 1) * block)
     for option in range(len(weights)):
         assert nth[options == option].tolist() == list(range(before[option], after[option]))
@@ -191,24 +184,24 @@ def test_a_block_holds_exactly_its_counts_and_numbers_them_in_order(
 @quick
 @given(weights=weight_lists, block=st.integers(1, 60), key=keys, index=st.integers(0, 10**12))
 def test_a_draw_does_not_need_those_before_it(weights: list[float], block: int, key: int, index: int) -> None:
-    walked = ExactDraws(proportional(weights), block, key)
+    walked = ExactDraws(Shares(weights), block, key)
     for earlier in range(index, index + 5):
         walked.draw(earlier)
-    assert walked.draw(index) == ExactDraws(proportional(weights), block, key).draw(index)
+    assert walked.draw(index) == ExactDraws(Shares(weights), block, key).draw(index)
     option, nth = walked.draw(index)
     assert weights[option] > 0
     assert nth <= index
 
 
 def test_draws_are_shuffled_inside_a_block_and_between_blocks() -> None:
-    draws = ExactDraws(proportional([1, 1]), 100, derive_key("shuffled"))
+    draws = ExactDraws(Shares([1, 1]), 100, derive_key("shuffled"))
     orders = {tuple(draws.block(number)[0].tolist()) for number in range(50)}
     assert len(orders) == 50
     assert all(30 < np.count_nonzero(np.diff(order)) < 70 for order in orders)
 
 
 def test_every_option_is_drawn_at_every_place_equally_often() -> None:
-    draws = ExactDraws(proportional([1, 1, 2]), 8, derive_key("places"))
+    draws = ExactDraws(Shares([1, 1, 2]), 8, derive_key("places"))
     landed = np.array([draws.block(number)[0] for number in range(4000)])
     for option, expected in ((0, 1000), (1, 1000), (2, 2000)):
         assert np.abs((landed == option).sum(0) - expected).max() < 5 * np.sqrt(expected)
