@@ -34,7 +34,7 @@ class Evidence:
             self._loss_gradient = _finite(gradient)
 
         if passages.requires_grad:
-            passages.register_hook(see)
+            passages.register_hook(see)  # type: ignore[no-untyped-call]
 
     def origin(self, weights: Iterable[Tensor], loss: Tensor) -> str:
         """The ranks on which numbers stopped being finite first, and which numbers; the same text on all ranks, which all call this.

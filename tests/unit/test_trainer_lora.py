@@ -47,11 +47,11 @@ def run(t: Trainer) -> list[float]:
 
 
 def test_adapters_alone_are_trained_and_the_loss_falls(corpus: Corpus, encoder_directory: Path) -> None:
-    t = trainer(corpus, encoder_directory, steps=60)
+    t = trainer(corpus, encoder_directory, steps=150, learning_rate=0.03)
     before, still = trained(t), frozen(t)
     assert before and all("lora_" in name for name in before)
     losses = run(t)
-    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
+    assert sum(losses[-30:]) < 0.95 * sum(losses[:30])
     assert all(not torch.equal(values, before[name]) for name, values in trained(t).items())
     assert all(torch.equal(values, still[name]) for name, values in frozen(t).items())
 
