@@ -1,11 +1,14 @@
 """Training state on disk: trained weights and AdamW moments as safetensors, and one integer, the step.
 
-Frozen weights are not stored: they are those of the base model. The directory is sealed with a marker, written last.
+Frozen weights are not stored: they are those of the base model. The directory is sealed with a marker, written last, beside
+the place it is for; the one that was there before steps aside for it and is removed after. Wherever that is interrupted, a
+whole checkpoint is at the place or beside it.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,31 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def save(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Write weights, moments and `state`, which names at least `step` (optimiser steps done) and `plan_hash`."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Write weights, moments and `state`, which names at least `step` (optimiser steps done) and `plan_hash`.
+
+    A checkpoint that is at `directory` is replaced; until the new one is whole it is left alone.
+    """
+    scratch, previous = _beside(directory, "part"), _beside(directory, "previous")
+    shutil.rmtree(scratch, ignore_errors=True)
+    _write(scratch, module, optimizer, state)
+    if directory.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        directory.rename(previous)
+    scratch.rename(directory)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def find(directory: Path) -> Path | None:
+    """Where the checkpoint of `directory` is: there, or set aside by a save that was interrupted; None if there is none."""
+    return next((place for place in (directory, _beside(directory, "previous")) if place.exists()), None)
+
+
+def _beside(directory: Path, kind: str) -> Path:
+    return directory.with_name(f"{directory.name}.{kind}")
+
+
+def _write(directory: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    directory.mkdir(parents=True)
     trained = _trained(module)
     save_file({n: p.detach().cpu().contiguous() for n, p in trained.items()}, directory / "weights.safetensors")
     moments = {

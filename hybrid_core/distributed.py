@@ -49,15 +49,16 @@ def gather(part: Tensor, sizes: list[int]) -> Tensor:
     return gathered
 
 
-def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace gradients by their sum over ranks, in one all-reduce."""
-    if world_size() == 1:
-        return
-    grads = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.reshape(-1) for g in grads])
-    dist.all_reduce(flat)
-    for g, total in zip(grads, torch.split(flat, [g.numel() for g in grads]), strict=True):
-        g.copy_(total.view_as(g))
+def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> list[Tensor]:
+    """Replace gradients by their sum over ranks, in one all-reduce; returns this rank's own, untouched."""
+    trained = [p for p in parameters if p.grad is not None]
+    own = [p.grad for p in trained if p.grad is not None]
+    if world_size() > 1:
+        flat = torch.cat([g.reshape(-1) for g in own])
+        dist.all_reduce(flat)
+        for p, total in zip(trained, torch.split(flat, [g.numel() for g in own]), strict=True):
+            p.grad = total.view_as(p)
+    return own
 
 
 def sum_over_ranks(value: Tensor) -> float:

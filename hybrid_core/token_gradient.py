@@ -9,8 +9,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from hybrid_core.distributed import world_size
-
 HELD_ENTRIES = 16_384
 """Tokens whose gradients may wait in sparse form: 25 MB at 384 numbers each, and still few additions to the dense one."""
 
@@ -58,10 +56,8 @@ class TokenGradient:
         if self._dense is None:
             self._dense = torch.zeros_like(self._weight)
             self._touched = self._touched.new_zeros(len(self._weight))
-        elif world_size() == 1:
-            self._dense[self._touched] = 0.0
-        else:  # other ranks' tokens were added
-            self._dense.zero_()
+        else:
+            self._dense[self._touched] = 0.0  # other ranks' tokens are in a sum of its own memory
         self._touched.zero_()
         self._begun = True
         return self._dense

@@ -8,9 +8,8 @@ Nothing depends on the world size: the plan fixes the global batch, the loss see
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +25,15 @@ from hybrid_core.distributed import (
     from_rank_zero,
     gather,
     rank,
-    ranks_where,
     sum_gradients,
     sum_over_ranks,
     world_size,
 )
 from hybrid_core.encode import token_batches
-from hybrid_core.errors import TrainingStoppedError
+from hybrid_core.errors import RequestError, TrainingStoppedError
+from hybrid_core.finiteness import Evidence
 from hybrid_core.gradcache import cached_step, plain_step
+from hybrid_core.loss_curve import SinceLog
 from hybrid_core.model import Encoder
 from hybrid_core.objective import Objective
 from hybrid_core.plan import BatchPlan, StepPlan
@@ -52,15 +52,25 @@ class Hooks:
     log: Callable[[int, Metrics], None] = lambda step, metrics: None
     """After every `log_every` steps and the last: steps done, metrics since the previous call."""
     save: Callable[[int, Metrics], None] = lambda step, metrics: None
-    """After every `checkpoint_every` steps, the last, and a better `select`: time to write a checkpoint."""
+    """After every `checkpoint_every` steps, the last, and an evaluation among the `keep_checkpoints` best: write a checkpoint."""
     evaluate: Callable[[int], Metrics] | None = None
-    """After every `evaluate_every` steps and the last: returns metrics to be logged."""
+    """After every `evaluate_every` steps and the last: returns metrics to be logged. Needed where the config evaluates."""
 
 
 class Trainer:
     """Optimiser, schedule and the step."""
 
     def __init__(self, encoder: Encoder, sources: Sources, plan: BatchPlan, config: TrainConfig) -> None:
+        """Take the weights of `encoder` as they are; `restore` or `resume` goes on from a checkpoint.
+
+        Raises:
+            RequestError: more ranks than examples in a batch, or Matryoshka dimensions that the embedding does not have.
+        """
+        if world_size() > config.global_batch:
+            raise RequestError(
+                f"train.global_batch={config.global_batch} is less than the {world_size()} ranks: some would have nothing to do; "
+                "start fewer, or raise it"
+            )
         self.encoder, self.sources, self.plan, self.config = encoder, sources, plan, config
         self.device = next(encoder.parameters()).device
         self.objective = Objective(config, encoder.dimension).to(self.device)
@@ -69,8 +79,9 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self._parameter_groups(), lr=config.learning_rate, eps=config.epsilon, fused=True
         )
-        self.selection = Selection(config.select, config.patience)
+        self.selection = Selection(config.select, config.patience, config.keep_checkpoints)
         self.done = 0
+        self._since, self._evidence = SinceLog(), Evidence()
         self.token_gradient = TokenGradient(encoder.backbone.get_input_embeddings())
         if config.gradient_checkpointing:
             encoder.recompute_activations()
@@ -79,24 +90,27 @@ class Trainer:
         """Train from `self.done` to `config.steps`, or until `config.select` has not improved for `config.patience` evaluations.
 
         Raises:
+            RequestError: the config evaluates or selects, and there is no `evaluate` hook that could.
             TrainingStoppedError: loss or gradient is not finite on some rank, or ranks planned different batches.
         """
+        _check_evaluated(self.config, hooks)
         self.encoder.train()
-        c, since = self.config, _SinceLog()
+        self._since.start()
+        c = self.config
         while self.done < c.steps and not self.selection.exhausted:
             planned = self.plan.step(self.done)
             if self.done % c.agree_every == 0:
                 check_agreement(self.done, planned.digest, self.device)
-            since.losses.append((planned, self.step(planned)))
+            self._since.add(planned.mode, self.step(planned))
             self.done += 1
-            with since.stopped():
-                metrics, better = self._evaluated(hooks)
+            with self._since.stopped():
+                metrics, kept = self._evaluated(hooks)
             last = self.done == c.steps or self.selection.exhausted
             if last or self.done % c.log_every == 0 or metrics:
-                metrics |= since.metrics() | self._state_metrics()
-                since = _SinceLog()
+                metrics |= self._since.metrics() | self._state_metrics()
+                self._since = SinceLog()
                 hooks.log(self.done, metrics)
-            if last or better or self.done % c.checkpoint_every == 0:
+            if last or kept or self.done % c.checkpoint_every == 0:
                 hooks.save(self.done, metrics)
 
     def _state_metrics(self) -> Metrics:
@@ -106,7 +120,7 @@ class Trainer:
         return metrics
 
     def _evaluated(self, hooks: Hooks) -> tuple[Metrics, bool]:
-        """Metrics of an evaluation, if one is due, and whether they are the best so far."""
+        """Metrics of an evaluation, if one is due, and whether they are among the best so far."""
         c = self.config
         if not (hooks.evaluate and c.evaluate_every and (self.done == c.steps or self.done % c.evaluate_every == 0)):
             return {}, False
@@ -126,7 +140,9 @@ class Trainer:
         negatives = source.config.negatives or self.config.negatives
 
         def loss_of(embeddings: Tensor) -> Tensor:
+            self._evidence.see_embeddings(embeddings)
             queries, passages = embeddings[: len(batch.queries)], gather(embeddings[len(batch.queries) :], sizes)
+            self._evidence.see_gradient_of(passages)
             loss: Tensor = self.objective(queries, passages, batch, mine.start, loss_name, negatives)
             return loss
 
@@ -135,7 +151,7 @@ class Trainer:
         run = cached_step if self.config.gradcache else plain_step
         loss = run(self._embed, texts, pieces, loss_of, self._autocast)
         self.token_gradient.join()
-        sum_gradients(self.parameters)
+        self._evidence.gradients = sum_gradients(self.parameters)
         return self._update(planned.step, loss)
 
     @property
@@ -153,25 +169,21 @@ class Trainer:
 
     def _update(self, step: int, loss: Tensor) -> float:
         value = sum_over_ranks(loss)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
+        norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if not math.isfinite(value) or not math.isfinite(float(norm)):
             raise TrainingStoppedError(
-                f"step {step}: loss {value}, gradient norm {float(norm)}: not finite on {self._culprits(loss)}; lower "
+                f"step {step}: loss {value}, gradient norm {float(norm)}: not finite on "
+                f"{self._evidence.origin(self.module.parameters(), loss)}; lower "
                 f"train.learning_rate or train.temperature, or set train.precision=float32. See the texts with: "
                 f"python -m ray_jobs.replay --step {step} (plan {self.plan.hash})"
             )
+        self._evidence = Evidence()  # lets go of this rank's own gradients
+        if self.config.clip_norm:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip_norm, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         self.optimizer.step()
         return value
-
-    def _culprits(self, loss: Tensor) -> str:
-        """Where numbers are not finite. Gathered embeddings carry a NaN to all ranks, so weights are looked at first."""
-        weights = all(bool(p.isfinite().all()) for p in self.module.parameters())
-        for what, finite in (("weights", weights), ("loss", bool(loss.isfinite()))):
-            if found := ranks_where(not finite, self.device):
-                return f"rank(s) {found} ({what})"
-        return "some rank (gradient)"
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up over `warmup * steps` steps, then linear or cosine to zero, or constant."""
@@ -185,15 +197,27 @@ class Trainer:
         return c.learning_rate * (1.0 if c.schedule == "constant" else left)
 
     def save(self, directory: Path) -> None:
-        """Write a checkpoint of the current state (call on one rank)."""
+        """Write a checkpoint of the current state (call on one rank). One that is there is lost only to a whole new one."""
         state = {"step": self.done, "plan_hash": self.plan.hash, "selection": self.selection.state()}
-        checkpoint.save(directory, self.module, self.optimizer, state)
+        checkpoint.save(directory, self.module, self.optimizer, state | {"since_log": self._since.state()})
 
     def restore(self, directory: Path) -> None:
-        """Continue from a checkpoint, at any number of workers."""
+        """Continue from a checkpoint, at any number of workers.
+
+        Raises:
+            RequestError: it is damaged or cut short; nothing was changed.
+        """
         state = checkpoint.load(directory, self.module, self.optimizer, plan_hash=self.plan.hash)
         self.done = state["step"]
         self.selection.restore(state["selection"])
+        self._since = SinceLog(state["since_log"])
+
+    def resume(self, directory: Path) -> bool:
+        """Continue from what `save` has written to `directory`, if it has; whether it had (call on every rank)."""
+        found = checkpoint.find(directory)
+        if found:
+            self.restore(found)
+        return found is not None
 
     def _parameter_groups(self) -> list[dict[str, object]]:
         decayed = [p for p in self.parameters if p.ndim > 1]
@@ -201,25 +225,9 @@ class Trainer:
         return [{"params": decayed, "weight_decay": self.config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
-class _SinceLog:
-    """Losses since the last logged step, and the time since then: logging and checkpoints count, evaluations do not."""
-
-    def __init__(self) -> None:
-        self.losses: list[tuple[StepPlan, float]] = []
-        self.started = time.perf_counter()
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        before = time.perf_counter()
-        yield
-        self.started += time.perf_counter() - before
-
-    def metrics(self) -> Metrics:
-        """Mean loss, overall and by mode, and seconds a step."""
-        steps = len(self.losses)
-        metrics = {"train/loss": sum(v for _, v in self.losses) / steps}
-        metrics["train/step_seconds"] = (time.perf_counter() - self.started) / steps
-        for mode in {planned.mode for planned, _ in self.losses}:
-            values = [v for planned, v in self.losses if planned.mode == mode]
-            metrics[f"train/loss_{mode}"] = sum(values) / len(values)
-        return metrics
+def _check_evaluated(config: TrainConfig, hooks: Hooks) -> None:
+    if hooks.evaluate is None and (config.select or config.evaluate_every):
+        raise RequestError(
+            f"train.evaluate_every={config.evaluate_every} and train.select={config.select!r} need an `evaluate` hook, and there is none; "
+            "give Hooks(evaluate=hybrid_core.validation.Validator(...)) or remove these settings"
+        )

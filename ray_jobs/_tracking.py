@@ -36,6 +36,7 @@ from hybrid_core.evaluate import Evaluation
 from hybrid_core.settings import flat
 from hybrid_core.storage import absolute, is_remote, join
 from hybrid_core.summary import language_means
+from ray_jobs._identity import request_identity
 from ray_jobs._spool import Point, Spool
 
 _KEY = "hybrid.key"
@@ -179,6 +180,7 @@ def recording(config: Config, name: str, *, kind: str, parent: Run | None = None
 def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None, trains: bool = True) -> Run:
     """The run of this request: found by its key if it was started before, else created with all parameters.
 
+    Other workers, logging or restarts are the same request; the parameters shown are those it was started with first.
     A run that trains nothing (`trains=False`) is not shown with a plan and training settings.
     """
     _quiet()
@@ -190,7 +192,7 @@ def open_run(config: Config, name: str, *, kind: str, parent: Run | None = None,
         raise RequestError(
             f"MLFLOW_TRACKING_URI={redacted(place.tracking_uri)!r} does not answer: {redacted(_first_line(error))}"
         ) from error
-    key = f"{kind}:{name}:{config_hash(config)}:{parent.id if parent else ''}"
+    key = f"{kind}:{name}:{request_identity(config)}:{parent.id if parent else ''}"
     found = client.search_runs([experiment], f"tags.`{_KEY}` = '{key}'", max_results=1)
     if found:
         client.update_run(found[0].info.run_id, status="RUNNING")
@@ -255,21 +257,42 @@ def resolve_model(name: str, config: Config) -> str:
         ) from error
 
 
-def plan_of(config: Config, run_id: str) -> tuple[str | None, dict[str, str]]:
-    """Plan hash and recorded parameters of a run.
+@dataclass(frozen=True)
+class Recorded:
+    """What MLflow knows of a run that was asked for by its id."""
+
+    name: str
+    kind: str
+    """The job or part of a job that it records: train, study, arm, sweep, trial, evaluate ..."""
+    plan_hash: str | None
+    """None: nothing was trained in it."""
+    params: Mapping[str, str]
+    children: Sequence[tuple[str, str, str | None]]
+    """(id, name, plan hash) of the runs below it, in the order of their names."""
+
+
+def recorded(config: Config, run_id: str) -> Recorded:
+    """A run, with the runs below it.
 
     Raises:
         RequestError: there is no such run.
     """
     place = Place.of(config)
     _quiet()
+    client = MlflowClient(place.tracking_uri)
     try:
-        data = MlflowClient(place.tracking_uri).get_run(run_id).data
+        run = client.get_run(run_id)
+        below = client.search_runs([run.info.experiment_id], f"tags.mlflow.parentRunId = '{run_id}'")
     except (MlflowException, OSError) as error:
         raise RequestError(
             f"--run {run_id!r} is not in MLflow at {redacted(place.tracking_uri)}: {redacted(_first_line(error))}"
         ) from error
-    return data.tags.get("hybrid.plan_hash"), dict(data.params)
+    tags = run.data.tags
+    children = [(r.info.run_id, str(r.info.run_name), r.data.tags.get("hybrid.plan_hash")) for r in below]
+    return Recorded(
+        str(run.info.run_name), tags.get("hybrid.kind", "run"), tags.get("hybrid.plan_hash"), dict(run.data.params),
+        sorted(children, key=lambda child: child[1]),
+    )  # fmt: skip
 
 
 def log_scores(run: Run, evaluations: Mapping[str, Evaluation]) -> None:

@@ -42,21 +42,36 @@ def _beyond(config: Config, step: int) -> str | None:
 
 
 def _check_run(config: Config, run_id: str, plan_hash: str) -> None:
-    """Refuse a run that was trained under another plan, naming what differs."""
-    recorded, params = _tracking.plan_of(config, run_id)
-    if recorded == plan_hash:
+    """Refuse a run that was not trained under this plan, naming what differs or which run was meant."""
+    run = _tracking.recorded(config, run_id)
+    if run.plan_hash == plan_hash:
         print(f"run {run_id} was trained under this plan")
         return
+    if run.plan_hash is None:
+        raise RequestError(_without_plan(run_id, run, plan_hash))
     ours = {name: str(value) for name, value in flat(config).items() if name.startswith(_OF_THE_PLAN)}
     differing = [
-        f"{name}={params.get(name, '(not recorded)')} (here {value})"
+        f"{name}={run.params.get(name, '(not recorded)')} (here {value})"
         for name, value in ours.items()
-        if params.get(name) != value
+        if run.params.get(name) != value
     ]
     raise RequestError(
-        f"run {run_id} has plan {recorded or '(none)'}, this request has {plan_hash}; of the run: "
+        f"run {run_id} has plan {run.plan_hash}, this request has {plan_hash}; of the run: "
         f"{'; '.join(differing) or 'the same settings, so the corpus or the release differs'}"
     )
+
+
+def _without_plan(run_id: str, run: _tracking.Recorded, plan_hash: str) -> str:
+    """What to say of a run in which nothing was trained: a parent, whose children were, or an evaluation."""
+    trained = [
+        f"{child} ({name}, {'this plan' if plan == plan_hash else f'plan {plan}'})"
+        for child, name, plan in run.children
+        if plan
+    ]
+    said = f"run {run_id} ({run.kind} {run.name!r}) "
+    if not trained:
+        return said + "has trained nothing, so it has no plan; give --run the id of a run that has"
+    return said + f"is a parent: each run below it has a plan of its own; give --run one of {'; '.join(trained)}"
 
 
 def describe(config: Config, args: argparse.Namespace) -> str:

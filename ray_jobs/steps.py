@@ -22,13 +22,8 @@ from hybrid_core.plan import BatchPlan
 from hybrid_core.settings import as_dict, build, digest
 from hybrid_core.storage import absolute, is_remote, join
 from ray_jobs import _tracking
+from ray_jobs._identity import training_settings
 from ray_jobs._ray.cluster import connect, processors
-
-_MAY_CHANGE = (
-    "tokens_per_forward", "gradcache", "gradient_checkpointing", "workers", "min_workers", "threads", "use_gpu", "log_every",
-    "agree_every", "checkpoint_every", "evaluate_every", "patience", "keep_checkpoints", "max_failures",
-)  # fmt: skip
-"""Training fields that may change between resumptions; a model's identity depends on all others."""
 
 
 def check_output(config: Config, *, make: bool = True) -> None:
@@ -160,10 +155,9 @@ def train_arm(
     from ray_jobs._ray.training import TrainRequest, train
 
     plan = check_plan(config)
-    settings = {field: value for field, value in as_dict(config.train).items() if field not in _MAY_CHANGE}
+    settings = training_settings(config.train)
     weights = storage.read_json(join(base, storage.MARKER))["files"]
     if config.train.select:
-        settings |= {"patience": config.train.patience, "evaluate_every": config.train.evaluate_every}
         settings |= {"suites": sorted(s.fingerprint for s in suites), "encode.precision": config.encode.precision}
     used = {
         name: as_dict(source) | {"corpus": ""} for name, source in config.data.corpora.items()

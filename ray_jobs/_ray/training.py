@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -80,7 +81,7 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
         ),
     )
     try:
-        with delivering(mailbox, on_metrics):
+        with delivering(mailbox, partial(_received, on_metrics)):
             stopped = trainer.fit().return_value
     except ray.exceptions.RayError as error:  # the controller itself died: the run can be continued under its name
         raise RuntimeError(
@@ -90,6 +91,14 @@ def train(request: TrainRequest, on_metrics: OnMetrics, *, inside_tune: bool = F
         raise TrainingStoppedError(f"training {request.name} stopped: {stopped}")
     if not storage.exists(join(request.target, storage.MARKER)):
         raise RuntimeError(f"training {request.name} ended without a model at {request.target}")
+
+
+def _received(on_metrics: OnMetrics, *letter: Any) -> None:
+    """A letter from a worker: a step with its metrics, or a line for the terminal."""
+    if len(letter) == 1:
+        print(f"  {letter[0]}")
+    else:
+        on_metrics(*letter)
 
 
 def _scaling(train: TrainConfig) -> ray.train.ScalingConfig:

@@ -12,7 +12,8 @@ import ray.train.torch
 import torch
 
 from hybrid_core.data.sources import open_sources, plan_for
-from hybrid_core.errors import TrainingStoppedError
+from hybrid_core.distributed import ranks_where
+from hybrid_core.errors import RequestError, TrainingStoppedError
 from hybrid_core.model import export, exported_model, load_encoder
 from hybrid_core.storage import mark_complete, upload_directory
 from hybrid_core.trainer import Hooks, Trainer
@@ -42,9 +43,7 @@ def _train(request: TrainRequest, channel: Channel) -> None:
     )
     plan = plan_for(config, sources)
     trainer = Trainer(encoder, sources, plan, config.train)
-    if latest := ray.train.get_checkpoint():
-        with latest.as_directory() as directory:
-            trainer.restore(Path(directory))
+    _resume(trainer, channel)
     validator = Validator(encoder, request.suites, config.encode) if request.suites else None
     trainer.run(
         Hooks(log=partial(_report, channel), save=lambda step, metrics: _report_checkpoint(trainer), evaluate=validator)
@@ -58,6 +57,42 @@ def _train(request: TrainRequest, channel: Channel) -> None:
             upload_directory(Path(scratch), request.target)
 
 
+def _resume(trainer: Trainer, channel: Channel) -> None:
+    """Go on from the latest checkpoint, or from the one before it that is whole on every rank.
+
+    Raises:
+        TrainingStoppedError: there are checkpoints, and none is whole; another attempt would find the same.
+    """
+    latest = ray.train.get_checkpoint()
+    if latest is None or _restored_everywhere(trainer, latest, channel):
+        return
+    older = sorted(ray.train.get_all_reported_checkpoints(), key=lambda reported: -int(reported.metrics["step"]))
+    for reported in older:
+        if reported.checkpoint != latest and _restored_everywhere(trainer, reported.checkpoint, channel):
+            return
+    raise TrainingStoppedError(
+        f"no checkpoint in {Path(latest.path).parent} is whole; delete that folder to start from the beginning"
+    )
+
+
+def _restored_everywhere(trainer: Trainer, checkpoint: ray.train.Checkpoint, channel: Channel) -> bool:
+    """Restore on every rank; False on all of them where one finds the checkpoint damaged or gone."""
+    problem = _problem_of_restoring(trainer, checkpoint)
+    damaged = ranks_where(problem is not None, trainer.device)
+    if damaged and ray.train.get_context().get_world_rank() == damaged[0]:
+        channel.mailbox.put.remote(f"checkpoint left out: {problem}")
+    return not damaged
+
+
+def _problem_of_restoring(trainer: Trainer, checkpoint: ray.train.Checkpoint) -> str | None:
+    try:
+        with checkpoint.as_directory() as directory:
+            trainer.restore(Path(directory))
+    except (RequestError, FileNotFoundError) as problem:
+        return str(problem)
+    return None
+
+
 def _report(channel: Channel, step: int, metrics: Mapping[str, float]) -> None:
     context = ray.train.get_context()
     if context.get_world_rank() == 0:
@@ -66,11 +101,17 @@ def _report(channel: Channel, step: int, metrics: Mapping[str, float]) -> None:
         ray.train.report({"step": step, **metrics})
 
 
+def score(trainer: Trainer) -> float:
+    """By which Ray orders the checkpoint of this step: the latest are kept, or the best evaluations in the order of `Selection`."""
+    if not trainer.config.select:
+        return float(trainer.done)
+    value = trainer.selection.score(trainer.done)
+    return NOT_EVALUATED if value is None else value
+
+
 def _report_checkpoint(trainer: Trainer) -> None:
     """Write a checkpoint beside the training and let Ray upload it while training goes on."""
-    # Only a new best has a score: of two equal ones Ray would keep the later, and we have promised the earlier.
-    best = trainer.selection.best_value if trainer.selection.best_step == trainer.done else NOT_EVALUATED
-    report = {"step": trainer.done, SCORE: best if trainer.config.select else float(trainer.done)}
+    report = {"step": trainer.done, SCORE: score(trainer)}
     if ray.train.get_context().get_world_rank() != 0:
         ray.train.report(report)
         return
@@ -89,11 +130,8 @@ def _restore_best(trainer: Trainer) -> None:
     wanted = trainer.selection.best_step
     if wanted is None:
         raise TrainingStoppedError(f"train.select={trainer.config.select}: no evaluation gave a finite value")
-    for reported in ray.train.get_all_reported_checkpoints():
-        if reported.metrics["step"] == wanted:
-            with reported.checkpoint.as_directory() as directory:
-                trainer.restore(Path(directory))
-            return
-    raise RuntimeError(
-        f"the checkpoint of step {wanted}, the best by train.select={trainer.config.select}, is not there any more"
-    )
+    there = [r for r in ray.train.get_all_reported_checkpoints() if r.metrics["step"] == wanted]
+    if not any(_problem_of_restoring(trainer, reported.checkpoint) is None for reported in reversed(there)):
+        raise RuntimeError(
+            f"the checkpoint of step {wanted}, the best by train.select={trainer.config.select}, is not there any more, or is damaged"
+        )

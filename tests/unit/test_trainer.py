@@ -62,6 +62,28 @@ def test_resumed_equals_uninterrupted(corpus: Corpus, encoder_directory: Path, t
     assert torch.equal(weights(resumed), weights(whole))
 
 
+def test_the_logged_curve_of_a_resumed_run_is_the_undisturbed_one(
+    corpus: Corpus, encoder_directory: Path, tmp_path: Path
+) -> None:
+    def curve(t: Trainer) -> dict[int, Metrics]:
+        logged: dict[int, Metrics] = {}
+        t.run(Hooks(log=logged.__setitem__, save=lambda step, m: t.save(tmp_path / str(step))))
+        timeless = "train/step_seconds"
+        return {step: {k: v for k, v in metrics.items() if k != timeless} for step, metrics in logged.items()}
+
+    settings = {"steps": 8, "log_every": 4, "checkpoint_every": 3}
+    whole = curve(trainer(corpus, encoder_directory, **settings))
+    resumed = trainer(corpus, encoder_directory, **settings)
+    resumed.restore(tmp_path / "3")
+    assert curve(resumed) == whole
+    assert {"train/loss_mono", "train/loss_cross"} <= whole[
+        4
+    ].keys()  # both modes began before the checkpoint, or after
+    later = trainer(corpus, encoder_directory, **settings)
+    later.restore(tmp_path / "6")
+    assert curve(later) == {8: whole[8]}
+
+
 def test_gradcache_trains_like_the_plain_step(corpus: Corpus, encoder_directory: Path) -> None:
     plain, cached = (
         trainer(corpus, encoder_directory),
@@ -205,11 +227,22 @@ def test_training_stops_when_the_metric_has_not_improved_and_keeps_the_best(
 ) -> None:
     saved, hooks = scripted({2: 0.1, 4: 0.5, 6: 0.5, 8: 0.4, 10: 0.9})
     t = trainer(
-        corpus, encoder_directory, steps=20, evaluate_every=2, select="s/multi/mAP", patience=2, checkpoint_every=100
-    )
+        corpus, encoder_directory, steps=20, evaluate_every=2, select="s/multi/mAP", patience=2, checkpoint_every=100,
+        keep_checkpoints=1,
+    )  # fmt: skip
     t.run(hooks)
     assert (t.done, t.selection.best_step, t.selection.best_value) == (8, 4, 0.5)
     assert saved == [2, 4, 8]
+
+
+def test_an_evaluation_among_the_best_that_are_kept_is_saved(corpus: Corpus, encoder_directory: Path) -> None:
+    saved, hooks = scripted({1: 0.5, 2: 0.9, 3: 0.8, 4: 0.85, 5: 0.7, 6: float("nan")})
+    t = trainer(
+        corpus, encoder_directory, evaluate_every=1, select="s/multi/mAP", checkpoint_every=100, keep_checkpoints=2
+    )
+    t.run(hooks)
+    assert saved == [1, 2, 3, 4, 6]  # the last step always is
+    assert t.selection.kept == [(2, 0.9), (4, 0.85)]
 
 
 def test_patience_counts_on_after_a_resume(corpus: Corpus, encoder_directory: Path, tmp_path: Path) -> None:
@@ -224,6 +257,32 @@ def test_patience_counts_on_after_a_resume(corpus: Corpus, encoder_directory: Pa
     resumed.restore(tmp_path / "4")
     resumed.run(scripted(values)[1])
     assert (resumed.done, resumed.selection.best_step) == (8, 2)
+
+
+def test_patience_counts_evaluations_before_a_first_best_on_after_a_resume(
+    corpus: Corpus, encoder_directory: Path, tmp_path: Path
+) -> None:
+    values = dict.fromkeys((2, 4, 6, 8, 10), float("nan"))
+    settings = {"steps": 20, "evaluate_every": 2, "select": "s/multi/mAP", "patience": 3, "checkpoint_every": 4}
+    first = trainer(corpus, encoder_directory, **settings)
+    _, hooks = scripted(values)
+    hooks.save = lambda step, m: first.save(tmp_path / str(step))
+    first.run(hooks)
+    assert first.done == 6
+    resumed = trainer(corpus, encoder_directory, **settings)
+    resumed.restore(tmp_path / "4")
+    resumed.run(scripted(values)[1])
+    assert (resumed.done, resumed.selection.best_step) == (6, None)
+
+
+@pytest.mark.parametrize("settings", [{"evaluate_every": 2}, {"evaluate_every": 2, "select": "s/multi/mAP"}])
+def test_evaluations_that_nobody_can_make_are_refused(
+    corpus: Corpus, encoder_directory: Path, settings: dict[str, object]
+) -> None:
+    t = trainer(corpus, encoder_directory, **settings)
+    with pytest.raises(RequestError, match=r"train\.evaluate_every=2 .* need an `evaluate` hook"):
+        t.run(Hooks())
+    assert t.done == 0
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest(corpus: Corpus, encoder_directory: Path) -> None:
