@@ -44,7 +44,7 @@ def tokenize(texts: Sequence[str], language: str) -> list[list[str]]:
 
     Args:
         texts: one or more texts of one language.
-        language: ISO 639-1 code.
+        language: its code.
     """
     table = _Separators()
     return [_tokens(text, language, table) for text in texts]
@@ -150,10 +150,9 @@ def _matrices(passages: Sequence[str], queries: Sequence[str], language: str, k1
     if not len(documents.ids):
         return csr_matrix(shape, dtype=np.float32), counts
     index = bm25s.BM25(method="lucene", k1=k1, b=b)
-    every = vocabulary | {"": len(vocabulary)}  # no token is empty
-    index.index((documents, every), create_empty_token=False, show_progress=False)
+    found = index.build_index_from_ids(range(shape[0]), documents, show_progress=False)
     # A matrix by columns (passages x tokens), as bm25s keeps it, is its transpose by rows.
-    weights = csr_matrix((index.scores["data"], index.scores["indices"], index.scores["indptr"]), shape=shape)
+    weights = csr_matrix((found["data"], found["indices"], found["indptr"]), shape=shape)
     return weights, counts
 
 

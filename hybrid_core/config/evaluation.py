@@ -24,7 +24,7 @@ class EncodeConfig:
     )
     language: str | None = setting(
         None,
-        "language of all texts (ISO 639-1); unset: the field `language`, else the end of the file's folder name "
+        "language of all texts (its ISO 639 code); unset: the field `language`, else the end of the file's folder name "
         "(`miracl-corpus-v1.0-sw`)",
     )
     stored: str = setting(

@@ -28,7 +28,7 @@ def load_published(name: str, languages: Sequence[str], folder: str, corpus: str
 
     Args:
         name: a key of PUBLISHED.
-        languages: ISO 639-1 codes; empty: all of the collection.
+        languages: their codes; empty: all of the collection.
         folder: local or `s3://` folder of topics, judgements and, unless `corpus` says otherwise, passages.
         corpus: where the passages are instead: a local or `s3://` folder, or `hf://datasets/miracl/miracl-corpus`.
 
