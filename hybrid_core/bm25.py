@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ K1, B = 0.9, 0.4
 """Anserini's defaults, with which MIRACL's BM25 baseline was run; Lucene's own are 1.2 and 0.75."""
 
 _SCORES_AT_ONCE = 2**24  # 64 MiB of float32
+_TEXTS_AT_ONCE = 10_000
 _HAN_AND_KANA = "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HANGUL = "\u1100-\u11ff\uac00-\ud7af"
 _THAI_LAO_MYANMAR_KHMER = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
@@ -42,7 +44,7 @@ def tokenize(texts: Sequence[str], language: str) -> list[list[str]]:
 
     Args:
         texts: one or more texts of one language.
-        language: ISO 639-1 code.
+        language: its code.
     """
     table = _Separators()
     return [_tokens(text, language, table) for text in texts]
@@ -100,9 +102,7 @@ def bm25_scores(
             key=suite.passages.ids.__getitem__,
         )
         weights, counts = _matrices(
-            tokenize([suite.passages.texts[row] for row in pool], language),
-            tokenize([suite.queries.texts[row] for row in asked], language),
-            k1, b,
+            [suite.passages.texts[row] for row in pool], [suite.queries.texts[row] for row in asked], language, k1, b
         )  # fmt: skip
         at_once = max(1, _SCORES_AT_ONCE // len(pool))
         for start in range(0, len(asked), at_once):
@@ -110,26 +110,49 @@ def bm25_scores(
             yield language, asked[start : start + at_once], np.array(pool, dtype=np.int64), scores
 
 
-def _matrices(passages: list[list[str]], queries: list[list[str]], k1: float, b: float) -> tuple[Any, Any]:
-    """Sparse matrices: BM25 weights [tokens, passages] and how often each query has each token [queries, tokens]."""
+class _Documents:
+    """Token ids of all passages in one flat array; the library reads each passage's as a list, three times over."""
+
+    def __init__(self, texts: Sequence[str], language: str, vocabulary: Mapping[str, int], other: int) -> None:
+        self.ids, self.ends = array("i"), array("q")
+        for start in range(0, len(texts), _TEXTS_AT_ONCE):
+            for tokens in tokenize(texts[start : start + _TEXTS_AT_ONCE], language):
+                self.ids.extend(vocabulary.get(token, other) for token in tokens)
+                self.ends.append(len(self.ids))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        start = 0
+        for end in self.ends:
+            yield self.ids[start:end].tolist()
+            start = end
+
+
+def _matrices(passages: Sequence[str], queries: Sequence[str], language: str, k1: float, b: float) -> tuple[Any, Any]:
+    """Sparse matrices: BM25 weights [tokens, passages] and how often each query has each token [queries, tokens].
+
+    Tokens that no query has are one token, for lengths alone: an index of every word of a large pool would not fit.
+    """
     import bm25s
     from scipy.sparse import csr_matrix
 
+    asked = tokenize(queries, language)
     # In alphabetic order, a query's weights are added up in the same order whatever the order of the corpus.
-    vocabulary = {token: i for i, token in enumerate(sorted({t for tokens in passages for t in tokens}))}
-    shape = len(vocabulary), len(passages)
-    if not vocabulary:
-        return csr_matrix(shape, dtype=np.float32), csr_matrix((len(queries), 0), dtype=np.float32)
-    index = bm25s.BM25(method="lucene", k1=k1, b=b)
-    ids = [[vocabulary[token] for token in tokens] for tokens in passages]
-    index.index((ids, vocabulary), create_empty_token=False, show_progress=False)
-    found = [[vocabulary[token] for token in tokens if token in vocabulary] for tokens in queries]
-    places = np.array([place for tokens in found for place in tokens], dtype=np.int64)
-    rows = np.repeat(np.arange(len(queries)), [len(tokens) for tokens in found])
-    # A matrix by columns (passages x tokens), as bm25s keeps it, is its transpose by rows.
-    weights = csr_matrix((index.scores["data"], index.scores["indices"], index.scores["indptr"]), shape=shape)
+    vocabulary = {token: i for i, token in enumerate(sorted({t for tokens in asked for t in tokens}))}
+    documents = _Documents(passages, language, vocabulary, len(vocabulary))
+    shape = len(vocabulary) + 1, len(passages)
+    places = np.array([vocabulary[token] for tokens in asked for token in tokens], dtype=np.int64)
+    rows = np.repeat(np.arange(len(queries)), [len(tokens) for tokens in asked])
     counts = csr_matrix((np.ones(len(places), np.float32), (rows, places)), shape=(len(queries), shape[0]))
     counts.sum_duplicates()
+    if not len(documents.ids):
+        return csr_matrix(shape, dtype=np.float32), counts
+    index = bm25s.BM25(method="lucene", k1=k1, b=b)
+    found = index.build_index_from_ids(range(shape[0]), documents, show_progress=False)
+    # A matrix by columns (passages x tokens), as bm25s keeps it, is its transpose by rows.
+    weights = csr_matrix((found["data"], found["indices"], found["indptr"]), shape=shape)
     return weights, counts
 
 

@@ -10,16 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hybrid_core.reproduction import (
-    IN_RANKS,
-    Json,
-    is_number,
-    model_of,
-    policy_and_alpha,
-    pool_problem,
-    published,
-    title_of,
-)
+from hybrid_core.data.suites.miracl import collection_of
+from hybrid_core.paper_suites import Json, is_number, parts_of, pool_problem
+from hybrid_core.reproduction import IN_RANKS, model_of, paper, policy_and_alpha, published, title_of
 
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN = "supported", "contradicted", "undecided", "not run"
 VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN)
@@ -112,6 +105,8 @@ def decide(kind: str, effects: Sequence[Effect]) -> str:
 def findings(results: Sequence[Json]) -> list[Finding]:
     """Every claim on the paper's suites, run or not, then on the other suites of the results where it was run.
 
+    A suite of some languages of MIRACL stands for it, and the finding says how many of the paper's languages it has.
+
     Args:
         results: comparisons; their `differences` decide, with `margin` where they have one.
     """
@@ -121,7 +116,7 @@ def findings(results: Sequence[Json]) -> list[Finding]:
         finding
         for suite in others
         for claim in CLAIMS
-        if claim.elsewhere and suite not in claim.suites
+        if claim.elsewhere and collection_of(suite) not in claim.suites
         for finding in _on_suite(claim, suite, results)
         if finding.verdict != NOT_RUN
     ]
@@ -130,7 +125,12 @@ def findings(results: Sequence[Json]) -> list[Finding]:
 
 def _on_suite(claim: Claim, suite: str, results: Sequence[Json]) -> list[Finding]:
     """A finding for each run (and encoder of a sweep) that can decide; if none can, one that says why."""
-    tried = [_in_run(claim, suite, result, model) for result in results for model in _models(result)]
+    tried = [
+        _in_run(claim, suite, name, result, model)
+        for result in results
+        for name in ([suite] if suite in result.get("suites", ()) else parts_of(result, suite)) or [""]
+        for model in _models(result)
+    ]
     decided = [finding for reached, finding in tried if reached == _DECIDED]
     if decided:
         return decided
@@ -146,9 +146,9 @@ def _models(result: Json) -> list[str]:
     return list(dict.fromkeys(model_of(run, arm) for arm in result.get("arms", ())))
 
 
-def _in_run(claim: Claim, suite: str, result: Json, model: str) -> tuple[int, Finding]:
-    """How far this run gets, and what it finds."""
-    if suite not in result.get("suites", ()):
+def _in_run(claim: Claim, suite: str, name: str, result: Json, model: str) -> tuple[int, Finding]:
+    """How far this run gets, and what it finds; `name` is its own suite that stands for `suite` ("": it has none)."""
+    if not name:
         return 1, Finding(claim, suite, NOT_RUN, f"suite {suite} not evaluated")
     run: Mapping[str, Any] = result.get("run") or {}
     arms: dict[str, str] = {}
@@ -159,11 +159,11 @@ def _in_run(claim: Claim, suite: str, result: Json, model: str) -> tuple[int, Fi
     absent = [kind for kind in dict.fromkeys(k for pair in claim.contrasts for k in pair) if kind not in arms]
     if absent:
         return 2, Finding(claim, suite, NOT_RUN, f"arm {' and '.join(absent)} not trained")
-    effects = [_effect(claim, suite, result, arms[a], arms[b]) for a, b in claim.contrasts]
+    effects = [_effect(claim, name, result, arms[a], arms[b]) for a, b in claim.contrasts]
     known = tuple(effect for effect in effects if effect is not None)
     if len(known) < len(effects):
         return 3, Finding(claim, suite, NOT_RUN, f"{claim.setting} {claim.metric} not in the results")
-    caveat = pool_problem(result, suite, claim.setting)
+    caveat = pool_problem(result, paper()["pools"], name, claim.setting)
     title = title_of(result, arms[claim.contrasts[0][0]])
     return _DECIDED, Finding(claim, suite, decide(claim.kind, known), caveat, known, title)
 

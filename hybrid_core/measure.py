@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +22,7 @@ from hybrid_core.data.suites import Suite
 from hybrid_core.data.suites.collection import VARIANT
 from hybrid_core.evaluate import Evaluation, evaluate, score
 from hybrid_core.metrics.geometry import geometry
-from hybrid_core.robustness.distractors import passages_of, with_distractors
+from hybrid_core.robustness.distractors import DISTRACTORS, NormalForms, added_passages, passages_of, with_distractors
 from hybrid_core.robustness.lexicon import Lexicon
 from hybrid_core.robustness.perturbations import changed_share, perturbed
 
@@ -63,15 +64,15 @@ def with_variants(
     """The suites, and after each the variants that the request asks for.
 
     Raises:
-        RequestError: an unknown perturbation, a lexicon that is missing, too few texts for the distractors.
+        RequestError: a lexicon that is missing, no text at all for the distractors of a suite.
     """
     found = []
+    extra, forms = passages_of(suites if config.distractors else ()), NormalForms()
     for suite in suites:
         found.append(suite)
         found += [perturbed(suite, name, seed=seed, lexicon=lexicon) for name in config.perturbations]
         if config.distractors:
-            others = passages_of(other for other in suites if other is not suite)
-            found += [with_distractors(suite, others, count=count, seed=seed) for count in config.distractors]
+            found += with_distractors(suite, extra, counts=config.distractors, seed=seed, forms=forms)
     return found
 
 
@@ -114,10 +115,41 @@ def evaluate_free(suite: Suite, method: str, queries: np.ndarray, passages: np.n
     return evaluate(suite, *changed, top_k=top_k)
 
 
-def evaluate_bm25(suites: Sequence[Suite], top_k: int) -> dict[str, Evaluation]:
-    """BM25 on the suites that have the mono setting, the only one in which words can match."""
+def evaluate_bm25(suites: Sequence[Suite], config: EvaluateConfig) -> dict[str, Evaluation]:
+    """BM25 on the suites that have the mono setting, the only one in which words can match, and are not too large for it."""
+    wanted = [suite for suite in suites if "mono" in suite.settings and not too_large_for_bm25(suite, config)]
     return {
-        suite.name: score(replace(suite, settings=("mono",)), rank_bm25(suite, top_k), top_k=top_k)
-        for suite in suites
-        if "mono" in suite.settings
+        suite.name: score(replace(suite, settings=("mono",)), rank_bm25(suite, config.top_k), top_k=config.top_k)
+        for suite in wanted
     }
+
+
+def too_large_for_bm25(suite: Suite, config: EvaluateConfig) -> dict[str, int]:
+    """Languages of a suite with more passages than `bm25_passages`, and how many they have."""
+    return {lang: n for lang, n in sorted(Counter(suite.passages.languages).items()) if n > config.bm25_passages}
+
+
+def notes_on(whole: Sequence[Suite], config: EvaluateConfig) -> list[str]:
+    """What a request gets less of than it names: thin languages of larger pools, suites without BM25.
+
+    Args:
+        whole: suites and variants, from `with_variants`.
+        config: what was asked for.
+    """
+    clean = {suite.name: suite for suite in whole if VARIANT not in suite.name}
+    notes = []
+    for suite in whole:
+        name, _, variant = suite.name.partition(VARIANT)
+        if variant.startswith(DISTRACTORS):
+            count, added = int(variant.removeprefix(DISTRACTORS)), added_passages(clean[name], suite)
+            fewer = ", ".join(f"{lang} {n:,}" for lang, n in added.items() if n < count)
+            if fewer:
+                notes.append(f"{name}: {count:,} distractors per language were asked for, there are fewer in {fewer}.")
+    for suite in clean.values() if BM25 in config.baselines else ():
+        large = ", ".join(f"{lang} {n:,}" for lang, n in too_large_for_bm25(suite, config).items())
+        if large and "mono" in suite.settings:
+            notes.append(
+                f"{suite.name}: no BM25, because some languages have more than evaluate.bm25_passages="
+                f"{config.bm25_passages:,} passages ({large})."
+            )
+    return notes

@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-Json = Mapping[str, Any]
+from hybrid_core.data.suites.miracl import collection_of
+from hybrid_core.paper_suites import Json, Lacking, Measured, parts_of
+
 OK, NEAR, OFF, QUALIFIED, NOT_RUN = "OK", "near", "off", "qualified", "not run"
 VERDICTS = (OK, NEAR, OFF, QUALIFIED, NOT_RUN)
 IN_RANKS = ("rank_distance",)
@@ -23,8 +25,7 @@ IN_RANKS = ("rank_distance",)
 _TOLERANCES = {OK: 0.005, NEAR: 0.02}
 """Of metrics between 0 and 1: half a point, two points."""
 _SHARES = {OK: 0.02, NEAR: 0.1}
-_WIDEST, _WIDEST_SHARE = 0.05, 0.25
-"""Half an interval; a wider one agrees with nearly everything, so a published value inside it is `near` at best."""
+"""An interval whose half is wider than `near` agrees with nearly everything: a published value inside it is `near` at best."""
 _SAME_ROWS = 0.02
 """Corpora whose sizes differ by less than this share count as the paper's (its filtering cannot be repeated exactly)."""
 
@@ -89,7 +90,9 @@ def published() -> list[PublishedValue]:
 
 
 def agreement(published: float, value: float, low: float, high: float, metric: str) -> str:
-    """OK, near or off: is the published value inside our interval, or within a tolerance of our value?
+    """OK, near or off: is the published value within a tolerance of our value, or inside our interval?
+
+    Inside counts as OK only if the interval, too, lies within the tolerance of `near` on both sides of our value.
 
     Args:
         published: the paper's value.
@@ -99,11 +102,12 @@ def agreement(published: float, value: float, low: float, high: float, metric: s
         metric: its name; those `IN_RANKS` have relative tolerances.
     """
     scale = abs(published) if metric in IN_RANKS else 1.0
-    tolerances, widest = (_SHARES, _WIDEST_SHARE) if metric in IN_RANKS else (_TOLERANCES, _WIDEST)
+    tolerances = _SHARES if metric in IN_RANKS else _TOLERANCES
     difference, inside = abs(value - published), low <= published <= high
-    if difference <= tolerances[OK] * scale or (inside and (high - low) / 2 <= widest * scale):
+    is_near = difference <= tolerances[NEAR] * scale
+    if difference <= tolerances[OK] * scale or (inside and is_near and (high - low) / 2 <= tolerances[NEAR] * scale):
         return OK
-    return NEAR if inside or difference <= tolerances[NEAR] * scale else OFF
+    return NEAR if inside or is_near else OFF
 
 
 def paper_model(name: str) -> str | None:
@@ -171,7 +175,7 @@ def qualifications(result: Json, arm: str, suite: str) -> tuple[str, ...]:
             found.append(f"{name} not recorded")
         elif run[name] is not None and not math.isclose(run[name], stated[name]):
             found.append(f"{name} {run[name]:g} instead of {stated[name]:g}")
-    if suite in (run.get("unchecked_suites") or ()):
+    if suite in map(collection_of, run.get("unchecked_suites") or ()):
         found.append("training data not checked for overlap with the suite")
     return tuple(found)
 
@@ -179,23 +183,6 @@ def qualifications(result: Json, arm: str, suite: str) -> tuple[str, ...]:
 def _same_data(corpus: Json) -> bool:
     rows, stated = corpus.get("languages") or {}, paper()["training"]["rows"]
     return set(rows) == set(stated) and all(abs(rows[x] - n) <= _SAME_ROWS * n for x, n in stated.items())
-
-
-def pool_problem(result: Json, suite: str, setting: str, language: str = "") -> str:
-    """Why a score of a suite was not measured against the paper's passages; "" if it was, or nothing is known.
-
-    A pool of fewer passages is an easier task, and a mean over other languages is another mean.
-    """
-    wanted, found = paper()["pools"].get(suite, {}), (result.get("pools") or {}).get(suite)
-    if not found or not wanted:
-        return ""
-    alone = setting == "mono" and language
-    if not alone and set(found) != set(wanted):
-        return f"{len(found)} languages instead of the paper's {len(wanted)}"
-    for name in [language] if alone else sorted(wanted):
-        if abs(found.get(name, 0) - wanted[name]) > 0.01 * wanted[name]:
-            return f"passages incomplete: {found.get(name, 0):,} instead of {wanted[name]:,} in {name}"
-    return ""
 
 
 def reproduce(results: Sequence[Json]) -> list[Cell]:
@@ -210,14 +197,11 @@ def reproduce(results: Sequence[Json]) -> list[Cell]:
 
 
 class _Result:
-    """A comparison with its rows by their labels."""
+    """A comparison with what its arms are in the paper's terms."""
 
     def __init__(self, result: Json) -> None:
         self.result = result
-        self.rows = {
-            (r["suite"], r["setting"], r["metric"], r["arm"], r.get("language", "")): r
-            for r in (*result.get("levels", ()), *result.get("languages", ()))
-        }
+        self.measured = Measured(result, paper()["pools"])
         self.models = [model_of(run_of(result), arm) for arm in result.get("arms", ())]
 
     def arms_of(self, model: str) -> dict[str, str]:
@@ -234,26 +218,23 @@ class _Result:
         if value.model not in map(paper_model, self.models):
             others = ", ".join(dict.fromkeys(name for name in self.models if name)) or "an unnamed encoder"
             return 1, Cell(value, NOT_RUN, f"other model: {others} instead of {value.model}")
-        if value.suite not in (self.result.get("suites") or ()):
+        parts = parts_of(self.result, value.suite)
+        if not parts:
             return 2, Cell(value, NOT_RUN, f"suite {value.suite} not evaluated{_hint(value.suite)}")
         arm = self.arms_of(value.model).get(value.arm)
         if arm is None:
             return 3, Cell(value, NOT_RUN, f"arm {value.arm} not trained")
-        problem = pool_problem(self.result, value.suite, value.setting, value.language)
-        if problem:
-            return 4, Cell(value, NOT_RUN, problem)
-        row = self.rows.get((value.suite, value.setting, value.metric, arm, value.language))
-        if row is None or any(not is_number(row.get(key)) for key in ("value", "low", "high")):
-            by = " by language" if value.language else ""
-            return 5, Cell(value, NOT_RUN, f"{value.setting} {value.metric}{by} not in the results")
-        return self._compared(value, arm, row)
+        found = self.measured.row(value.suite, value.setting, value.metric, arm, value.language)
+        if isinstance(found, Lacking):
+            return 4 + found.reached, Cell(value, NOT_RUN, found.why)
+        return self._compared(value, arm, parts[0], found)
 
-    def _compared(self, value: PublishedValue, arm: str, row: Json) -> tuple[int, Cell]:
+    def _compared(self, value: PublishedValue, arm: str, suite: str, row: Json) -> tuple[int, Cell]:
         agrees = agreement(value.value, row["value"], row["low"], row["high"], value.metric)
         reasons = qualifications(self.result, arm, value.suite)
         return _COMPARED - len(reasons), Cell(
             value, QUALIFIED if reasons else agrees, "; ".join(reasons), agrees, row["value"], row["low"], row["high"],
-            arm, str((self.result.get("candidate_text") or {}).get(value.suite, "")), title_of(self.result, arm),
+            arm, str((self.result.get("candidate_text") or {}).get(suite, "")), title_of(self.result, arm),
         )  # fmt: skip
 
 
@@ -272,8 +253,3 @@ def _hint(suite: str) -> str:
         if suite == "miracl"
         else ""
     )
-
-
-def is_number(number: Any) -> bool:
-    """Whether a stored value is a finite number (undefined ones are null or NaN)."""
-    return isinstance(number, int | float) and math.isfinite(number)

@@ -46,7 +46,7 @@ def compare_measured(
         bm25: its evaluations by suite, where they are there already; None: made here, if `config.baselines` has it.
     """
     if bm25 is None and BM25 in config.baselines:
-        bm25 = evaluate_bm25(suites, config.top_k)
+        bm25 = evaluate_bm25(suites, config)
     arms, free = _with_free_baselines(measured, bm25)
     comparison = compare(arms, config, in_domain=in_domain, seed=seed, free=free)
     comparison["without_passages"] = {

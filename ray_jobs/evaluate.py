@@ -7,6 +7,9 @@ import sys
 import time
 
 from hybrid_core.config import Config
+from hybrid_core.data.suites import Suite
+from hybrid_core.measure import notes_on
+from hybrid_core.robustness.requests import check_robustness
 from hybrid_core.summary import label, language_means, setting_means
 from ray_jobs import _tracking
 from ray_jobs._ray.cluster import disconnect
@@ -30,12 +33,19 @@ _SHOWN = {
 }
 
 
+def check(config: Config) -> tuple[list[Suite], list[Suite]]:
+    """Refuse now whatever could not be measured later; returns the suites, and the suites with their variants."""
+    suites = suites_of(config)
+    in_domain(config, suites)
+    check_robustness(config.evaluate, suites)
+    return suites, suites_and_variants(config, suites)
+
+
 def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Encode and score `model.name` on all suites."""
     started = time.monotonic()
-    suites = suites_of(config)
-    inside = in_domain(config, suites)
-    whole = suites_and_variants(config, suites)
+    suites, whole = check(config)
+    inside, notes = in_domain(config, suites), notes_on(whole, config.evaluate)
     check_output(config)
     base = prepare_base(config, whole, with_corpus=False)
     connect_for(config)
@@ -58,7 +68,8 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
                 config, suites, {"model": base}, {"model": [measured]}, {"model": plan_of(base)}
             )
             comparison["run"] = describe_evaluation("evaluate", config, args, suites) | {
-                "seconds": measured.seconds | {"comparison": comparing, "total": time.monotonic() - started}
+                "notes": notes,
+                "seconds": measured.seconds | {"comparison": comparing, "total": time.monotonic() - started},
             }
             outputs = publish_comparison(comparison, config, tracked)
     finally:
@@ -67,6 +78,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
         if row["arm"] == "model" and row["metric"] in _SHOWN[row["setting"]]:
             name = f"{row['suite']} {row['setting']:5} {label(row['metric'])}"
             print(f"{name:50} {row['value']:9.4f}  [{row['low']:.4f}, {row['high']:.4f}]")
+    print("".join(f"{note}\n" for note in notes), end="")
     print("seconds: " + ", ".join(f"{part} {s:.1f}" for part, s in comparison["run"]["seconds"].items()))
     print(f"candidates: {', '.join(f'{s.name}={s.candidate_text}' for s in suites)}\nreport: {outputs['report']}")
     return Outcome(outputs, metrics, tracked.id)
@@ -74,13 +86,14 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
 
 def describe(config: Config, args: argparse.Namespace) -> str:
     """What a run would do."""
-    suites = suites_of(config)
-    in_domain(config, suites)
+    suites, whole = check(config)
+    names = [suite.name for suite in suites]
     lines = [
-        f"{s.name}: {len(s.queries):,} queries, pool of {len(s.passages):,} ({s.candidate_text}), {', '.join(s.settings)}; {s.licence}"
-        for s in suites
+        f"{s.name}: {len(s.queries):,} queries, pool of {len(s.passages):,} ({s.candidate_text}), {', '.join(s.settings)}"
+        + (f"; {s.licence}" if s.name in names else "")
+        for s in whole
     ]
-    return "\n".join(["would evaluate on", *lines])
+    return "\n".join(["would evaluate on", *lines, *notes_on(whole, config.evaluate)])
 
 
 JOB = Job("evaluate", __doc__ or "", run, describe)

@@ -120,7 +120,7 @@ def compare_and_keep(
 ) -> dict[str, Any]:
     """`results.compare_measured`, with the per-query scores of BM25 kept beside those of the models."""
     wanted = config.evaluate
-    bm25 = evaluate_bm25(suites, wanted.top_k) if BM25 in wanted.baselines else None
+    bm25 = evaluate_bm25(suites, wanted) if BM25 in wanted.baselines else None
     _keep(config, BM25, bm25 or {})
     return compare_measured(measured, suites, wanted, in_domain=in_domain, seed=config.seed, seen=seen, bm25=bm25)
 

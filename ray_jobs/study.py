@@ -13,9 +13,10 @@ from hybrid_core import storage
 from hybrid_core.config import Config, PlanConfig
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError, nearest
-from hybrid_core.measure import Measurement
+from hybrid_core.measure import Measurement, notes_on
 from hybrid_core.report.answer import short_answer
 from hybrid_core.report.text import terminal_table
+from hybrid_core.robustness.requests import check_robustness
 from hybrid_core.storage import absolute
 from hybrid_core.summary import language_means, setting_means
 from ray_jobs import _tracking
@@ -79,27 +80,27 @@ def _trainings(config: Config, arm: str) -> list[tuple[str, Config]]:
     return [(arm if len(seeds) == 1 else f"{arm} seed={s}", dataclasses.replace(settings, seed=s)) for s in seeds]
 
 
-def check(config: Config) -> list[Suite]:
-    """Refuse now whatever could not be done later; returns the suites."""
+def check(config: Config) -> tuple[list[Suite], list[Suite]]:
+    """Refuse now whatever could not be done later; returns the suites, and the suites with their variants."""
     if len(set(config.study.arms)) < len(config.study.arms) or not config.study.arms:
         raise RequestError(f"study.arms={','.join(config.study.arms)!r} must name each arm once")
     suites = suites_of(config)
     check_select(config, suites)
     in_domain(config, suites)
+    check_robustness(config.evaluate, suites)
     if len(set(config.study.seeds)) < len(config.study.seeds):
         raise RequestError(f"study.seeds={','.join(map(str, config.study.seeds))} must name each seed once")
     for arm in config.study.arms:
         if arm != "base":
             check_plan(arm_config(config, arm))
-    return suites
+    return suites, suites_and_variants(config, suites)
 
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Train, evaluate, compare, publish."""
     started = time.monotonic()
-    suites = check(config)
+    suites, whole = check(config)
     check_output(config)
-    whole = suites_and_variants(config, suites)
     base = prepare_base(config, whole, with_corpus=True)
     connect_for(config)
     try:
@@ -118,6 +119,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
                 "seconds": found.seconds | {"total": time.monotonic() - started},
                 "plans": found.plans,
                 "by_seed": found.by_seed,
+                "notes": notes_on(whole, config.evaluate),
             }
             outputs = publish_comparison(comparison, config, parent)
     finally:
@@ -179,14 +181,14 @@ def _say(started: float, text: str) -> None:
 
 def describe(config: Config, args: argparse.Namespace) -> str:
     """What a run would do."""
-    suites = check(config)
-    texts = sum(len(s.queries) + len(s.passages) for s in suites)
+    _, whole = check(config)
+    texts = sum(len(s.queries) + len(s.passages) for s in whole)
     arms = [a for a in config.study.arms if a != "base"]
     return (
         f"would train {len(arms)} arm(s) ({', '.join(arms)}) with {len(_seeds(config))} seed(s) "
         f"for {config.train.steps} steps of {config.train.global_batch} pairs "
         f"on {config.train.workers} worker(s), encode {texts:,} texts for each of {len(config.study.arms)} arm(s), "
-        f"and write to {absolute(config.output)}"
+        f"and write to {absolute(config.output)}" + "".join(f"\n{note}" for note in notes_on(whole, config.evaluate))
     )
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from hybrid_core.config import Config, config_hash
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError
-from hybrid_core.measure import Measurement
+from hybrid_core.measure import Measurement, notes_on
 from hybrid_core.recipes import load_config, merged, nested
+from hybrid_core.robustness.requests import check_robustness
 from hybrid_core.schedule import DEFAULT_ALPHA
 from hybrid_core.settings import as_dict, build
 from hybrid_core.storage import absolute, join
@@ -58,8 +59,8 @@ def trial_name(point: Point) -> str:
     return " ".join(f"{path.rsplit('.', 1)[-1]}={str(value).rsplit('/', 1)[-1]}" for path, value in point.items())
 
 
-def check(config: Config, chosen: Space) -> list[Suite]:
-    """Refuse now whatever a trial could not do later; returns the suites."""
+def check(config: Config, chosen: Space) -> tuple[list[Suite], list[Suite]]:
+    """Refuse now whatever a trial could not do later; returns the suites, and the suites with their variants."""
     suites = suites_of(config)
     check_select(config, suites)
     suite = chosen.objective.split("/")[0]
@@ -68,21 +69,21 @@ def check(config: Config, chosen: Space) -> list[Suite]:
             f"the objective {chosen.objective!r} of space {chosen.name!r} needs suite {suite!r} in evaluate.suites"
         )
     in_domain(config, suites)
+    check_robustness(config.evaluate, suites)
     if not config.train.evaluate_every:
         raise RequestError("train.evaluate_every=0: the scheduler would see no metric; set it to a number of steps")
     for point in chosen.points():
         check_plan(trial_config(config, point))
-    return suites
+    return suites, suites_and_variants(config, suites)
 
 
 def run(config: Config, args: argparse.Namespace) -> Outcome:
     """Train all trials under Tune, then score every model with intervals."""
     started = time.monotonic()
     chosen = space(args.space)
-    suites = check(config, chosen)
+    suites, whole = check(config, chosen)
     check_output(config)
     settings = {trial_name(point): trial_config(config, point) for point in chosen.points()}
-    whole = suites_and_variants(config, suites)
     bases = {name: prepare_base(s, whole, with_corpus=True) for name, s in settings.items()}
     connect_for(config)
     try:
@@ -109,7 +110,8 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             models = {name: model for name, (_, model, _) in trials.items()}
             comparison["certificate"] = certificate(config, suites, models, arms, plans)
             comparison["run"] = describe_training("tune", config, args, suites, chosen.seeds) | {
-                "seconds": {"total": time.monotonic() - started}
+                "seconds": {"total": time.monotonic() - started},
+                "notes": notes_on(whole, config.evaluate),
             }
             outputs = publish_comparison(comparison, config, parent)
             outputs |= publish_alpha_curves(comparison, _alphas(config, chosen), config, parent)

@@ -24,7 +24,7 @@ class EncodeConfig:
     )
     language: str | None = setting(
         None,
-        "language (ISO 639-1) of rows without a field `language`; unset: what the name of the file's folder says "
+        "language (its ISO 639 code) of rows without a field `language`; unset: what the name of the file's folder says "
         "(`language=sw`, `miracl-corpus-v1.0-sw`, `20231101.sw`)",
     )
     stored: str = setting(
@@ -106,9 +106,17 @@ class EvaluateConfig:
         "what costs nothing, beside every model",
         choices=("mean_offset", "top_component", "csls", "bm25"),
     )
+    bm25_passages: int = setting(
+        2_000_000,
+        "a suite with more passages than this in a language goes without bm25, which holds its index in memory; the report says so",
+        low=1,
+        high=10**9,
+    )
     geometry: bool = setting(True, "measure how embeddings lie in space (diagnostics, never targets)")
     perturbations: tuple[str, ...] = setting(
-        (), "changes of the queries that keep their meaning; each is measured against the clean suite"
+        (),
+        "changes of the queries, each measured against the clean suite; all but truncation keep the meaning",
+        choices=("case", "punctuation", "diacritics", "typos", "transliteration", "code_switching", "truncation"),
     )
     lexicon: str | None = setting(
         None,
@@ -116,7 +124,8 @@ class EvaluateConfig:
     )
     distractors: tuple[int, ...] = setting(
         (),
-        "passages per language, relevant to nothing, added to every suite from the request's other suites; each number is measured",
+        "passages per language, relevant to nothing, added to every suite from the request's other suites; each number is "
+        "measured, and a language that has fewer gets what there is (the report says how many)",
         low=1,
         high=10**9,
     )

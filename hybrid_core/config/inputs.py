@@ -88,7 +88,7 @@ class DataConfig:
     suite_passages: str | None = setting(
         None, "where the passages of MIRACL or Mr. TyDi lie if not with their topics: folder, URI or hf://datasets/NAME"
     )
-    languages: tuple[str, ...] = setting((), "train on these languages only (ISO 639-1); empty: all of the corpus")
+    languages: tuple[str, ...] = setting((), "train on these languages only (ISO 639 codes); empty: all of the corpus")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,12 @@
-"""Language codes: the product speaks the two-letter codes of ISO 639-1; some files are named by three letters (ISO 639-3)."""
+"""Language codes: two letters (ISO 639-1), and three (ISO 639-3) for languages that have no two, so that each has one code.
+
+That is the rule of BCP 47. Files of some collections are named by three letters for all languages: `shortest_code`.
+"""
 
 from __future__ import annotations
+
+import functools
+from importlib import resources
 
 from hybrid_core.errors import RequestError
 
@@ -29,13 +35,38 @@ _MEMBER_OF = dict(
 ISO_639_1 = frozenset(_THREE_TO_TWO.values())
 
 
+@functools.cache
+def _three_letters() -> frozenset[str]:
+    """Codes of languages that have no two-letter one."""
+    text = resources.files("hybrid_core.data").joinpath("iso_639_3.txt").read_text(encoding="ascii")
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return frozenset(code for line in lines for code in line.split())
+
+
+def is_language(code: str) -> bool:
+    """Whether a code is a language's shortest one: of ISO 639-1, else of ISO 639-3 (not `swa` or `swh`, which are `sw`)."""
+    return code in ISO_639_1 or (code in _three_letters() and code not in _MEMBER_OF)
+
+
+def language_problem(code: str) -> str:
+    """Why a text is no language code here, and what is; "" if it is one."""
+    if is_language(code):
+        return ""
+    short = shortest_code(code)
+    if short is not None:
+        return f"{code!r} has a code of two letters, write {short!r}"
+    return f"{code!r} is not a code of ISO 639 (two letters, for example en, zh, ar; three if it has no two, for example ceb)"
+
+
 def check_language(code: str, where: str) -> str:
     """Return the code, or refuse it with the place it was found in."""
-    if code not in ISO_639_1:
-        raise RequestError(f"{where}: language {code!r} is not an ISO 639-1 code (two letters, for example en, zh, ar)")
+    problem = language_problem(code)
+    if problem:
+        raise RequestError(f"{where}: language {problem}")
     return code
 
 
-def two_letters(code: str) -> str | None:
-    """The ISO 639-1 code of an ISO 639-3 code; None where ISO 639-1 has none (for example `arz`, Egyptian Arabic)."""
-    return _THREE_TO_TWO.get(code) or _MEMBER_OF.get(code)
+def shortest_code(code: str) -> str | None:
+    """The code we use for an ISO 639-3 one: `de` for `deu`, `sw` for `swh`, `ceb` for `ceb`; None if it is none."""
+    short = _THREE_TO_TWO.get(code) or _MEMBER_OF.get(code)
+    return short or (code if code in _three_letters() else None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hybrid_core.config import ModelConfig
-from hybrid_core.data.languages import ISO_639_1
+from hybrid_core.data.languages import language_problem
 from hybrid_core.data.suites.columns import Columns, line_of, read_columns
 from hybrid_core.data.suites.places import suite_folder
 from hybrid_core.encode import encode
@@ -79,8 +79,8 @@ def _problem(id: str, language: str, seen: set[str]) -> str | None:
         return f"field 'id': {id!r} is the id of a line before it"
     if re.search(r"\s", id):
         return f"field 'id': {id!r} holds white space, which parts the columns of a TREC run"
-    if language and language not in ISO_639_1:
-        return f"field 'language': {language!r} is not an ISO 639-1 code (two letters, for example en, zh, ar)"
+    if language and (problem := language_problem(language)):
+        return f"field 'language': {problem}"
     return None
 
 

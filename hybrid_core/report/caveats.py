@@ -17,7 +17,7 @@ def caveats(comparison: Comparison) -> list[str]:
         _randomness(comparison), _few_questions(comparison), _many_intervals(comparison), _unchecked(comparison),
         _known_data(comparison), _sample(comparison), _suites_differ(comparison), _other_pools(comparison),
     ]  # fmt: skip
-    return [text for text in found if text]
+    return [text for text in found if text] + list(run_of(comparison).get("notes") or ())
 
 
 def seeds_of(comparison: Comparison) -> dict[str, int]:

@@ -117,6 +117,21 @@ def test_scores_are_those_of_the_library_asked_query_by_query() -> None:
         assert scores == pytest.approx(np.stack(theirs), rel=1e-5)
 
 
+def test_words_that_no_query_asks_for_count_for_lengths_alone() -> None:
+    passages = [("a", "en", "cat"), ("b", "en", "cat one two three four"), ("c", "en", "dog")]
+    suite = suite_of([("q", "en", "cat"), ("r", "en", "none of these"), ("s", "en", "?")], passages, [[0], [1], [2]])
+    weights, counts = bm25._matrices([text for _, _, text in passages], suite.queries.texts, "en", K1, B)
+    assert weights.shape[0] == counts.shape[1] == len({"cat", "none", "of", "these"}) + 1
+    ((_, _, _, scores),) = bm25_scores(suite)
+    assert scores[0, 0] > scores[0, 1] > scores[0, 2] == 0 and not scores[1:].any()
+
+
+@pytest.mark.parametrize("text", ["", "?!"])
+def test_a_language_whose_passages_hold_no_word_scores_nothing(text: str) -> None:
+    suite = suite_of([("q", "en", "cat")], [("a", "en", text), ("b", "en", text)], [[0]])
+    assert [scores.tolist() for *_, scores in bm25_scores(suite)] == [[[0.0, 0.0]]]
+
+
 def test_blocks_of_any_size_hold_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     suite = random_suite(2)
     whole = {

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from reproduction_helpers import Json, claim_of, with_differences
+from reproduction_helpers import MIRACL, POOLS, Json, claim_of, with_differences
 
 from hybrid_core.claims import CLAIMS, Claim, Effect, decide, findings
 from hybrid_core.comparison import compare
@@ -118,12 +118,17 @@ def test_a_sweep_over_encoders_gives_a_finding_for_each() -> None:
     assert found == [("supported", "xlm-roberta-base"), ("contradicted", "LaBSE")]
 
 
-def test_on_miracl_the_claim_is_that_mono_wins_and_part_of_the_passages_is_said() -> None:
+def test_on_miracl_the_claim_is_that_mono_wins_and_a_part_of_the_languages_is_said() -> None:
     claim = claim_of("mono batches beat hybrid")
-    result = with_differences(("miracl", "mono", "nDCG_10", "hybrid", "mono", -0.02, -0.01))
+    row = ("mono", "nDCG_10", "hybrid", "mono", -0.02, -0.01)
+    result = with_differences((MIRACL, *row))
+    result["pools"] = POOLS
     assert found_for([result], claim, "miracl") == [("supported", "")]
-    result["pools"] = {"miracl": {"sw": 131_924}}
-    assert found_for([result], claim, "miracl") == [("supported", "1 languages instead of the paper's 15")]
+    result = with_differences(("miracl_sw", *row), ("miracl_bn", *row))
+    result["pools"] = {"miracl_sw": {"sw": 131_924}, "miracl_bn": {"bn": 297_265}}
+    assert found_for([result], claim, "miracl") == [("supported", "1 language instead of the paper's 15")] * 2
+    result["pools"]["miracl_sw"] = {"sw": 1_000}
+    assert [f.suite for f in findings([result]) if f.effects] == ["miracl", "miracl"], "asked once, as MIRACL"
 
 
 def test_other_suites_are_asked_too_but_only_where_there_is_an_answer() -> None:

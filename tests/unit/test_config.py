@@ -177,7 +177,10 @@ def test_the_reference_page_is_up_to_date() -> None:
     assert all(f"`{path}`" in reference() for path in flat(load_config()))
 
 
-@pytest.mark.parametrize(("able", "precision"), [({"avx2": True}, "float32"), ({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("able", "precision"),
+    [({"avx2": True}, "float32"), ({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16")],
+)
 def test_the_fastest_precision_is_what_the_processor_has_instructions_for(
     monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], precision: str
 ) -> None:

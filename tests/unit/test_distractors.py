@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hybrid_core.data.suites import Suite, Texts, load_suites
 from hybrid_core.errors import RequestError
 from hybrid_core.evaluate import evaluate
-from hybrid_core.robustness.distractors import PREFIX, passages_of, with_distractors
+from hybrid_core.robustness.distractors import PREFIX, added_passages, passages_of, with_distractors
 
 
 def a_suite() -> Suite:
@@ -34,9 +34,24 @@ def texts(number: int, languages: tuple[str, ...] = ("de", "en")) -> Texts:
     return found
 
 
+def enlarged(suite: Suite, extra: Texts, count: int, seed: int = 0) -> Suite:
+    (larger,) = with_distractors(suite, extra, counts=[count], seed=seed)
+    return larger
+
+
+def test_a_language_with_too_few_texts_gets_what_there_is() -> None:
+    extra = texts(9)
+    extra.add("one more", "en", "English has one more text.", "other9")
+    one, two = with_distractors(a_suite(), extra, counts=[9, 1000], seed=0)
+    assert (one.name, two.name) == ("small~distractors_9", "small~distractors_1000")
+    assert added_passages(a_suite(), one) == {"de": 9, "en": 9}
+    assert added_passages(a_suite(), two) == {"de": 9, "en": 10}
+    assert two.passages.ids[: len(one.passages)] == one.passages.ids
+
+
 def test_distractors_follow_the_suites_own_passages_and_are_relevant_to_nothing() -> None:
     suite = a_suite()
-    larger = with_distractors(suite, texts(9), count=5, seed=0)
+    larger = enlarged(suite, texts(9), 5)
     assert larger.name == "small~distractors_5"
     assert larger.queries is suite.queries and larger.relevant is suite.relevant
     for column in ("ids", "languages", "texts", "meaning_ids", "domains", "sentences"):
@@ -60,13 +75,13 @@ def test_pools_are_nested_and_do_not_depend_on_the_order_of_the_source(
     for i in order:
         shuffled.add(extra.ids[i], extra.languages[i], extra.texts[i], extra.meaning_ids[i])
     small, large = sorted((a, b))
-    smaller = with_distractors(a_suite(), extra, count=small, seed=seed).passages
-    larger = with_distractors(a_suite(), shuffled, count=large, seed=seed).passages
+    smaller = enlarged(a_suite(), extra, small, seed).passages
+    larger = enlarged(a_suite(), shuffled, large, seed).passages
     assert larger.ids[: len(smaller)] == smaller.ids and larger.texts[: len(smaller)] == smaller.texts
 
 
 def test_another_seed_draws_others() -> None:
-    pools = [set(with_distractors(a_suite(), texts(40), count=5, seed=s).passages.ids) for s in (1, 2)]
+    pools = [set(enlarged(a_suite(), texts(40), 5, s).passages.ids) for s in (1, 2)]
     assert pools[0] != pools[1]
 
 
@@ -85,28 +100,26 @@ def test_what_could_be_relevant_is_left_out_and_so_are_repetitions() -> None:
     extra.add("signs", "de", "...")
     extra.add("another language", "fr", "Un autre texte.")
     extra.add("equal but of another language", "en", "Passage 1 in de, of its own and of some length.")
-    larger = with_distractors(a_suite(), extra, count=1, seed=0)
-    with pytest.raises(RequestError, match="de 1 of 2, en 1 of 2"):
-        with_distractors(a_suite(), extra, count=2, seed=0)
+    larger = enlarged(a_suite(), extra, 2)
+    assert added_passages(a_suite(), larger) == {"de": 1, "en": 1}
     assert larger.passages.texts[8:] == ["A new text.", "Passage 1 in de, of its own and of some length."]
 
 
 def test_pools_grow_twice_without_a_clash() -> None:
-    once = with_distractors(a_suite(), texts(5), count=5, seed=0)
-    with pytest.raises(RequestError, match="de 2 of 3, en 2 of 3"):
-        with_distractors(once, texts(7), count=3, seed=0)
-    twice = with_distractors(once, texts(7), count=2, seed=0)
+    once = enlarged(a_suite(), texts(5), 5)
+    twice = enlarged(once, texts(7), 3)
+    assert added_passages(once, twice) == {"de": 2, "en": 2}
     assert len(set(twice.passages.ids)) == len(twice.passages) == 8 + 10 + 4
 
 
 def test_other_suites_are_a_source() -> None:
     home, other = load_suites(["sample_finance", "sample_law"], None, "passage")
     count = min(Counter(other.passages.languages).values())
-    larger = with_distractors(home, passages_of([other]), count=count, seed=0)
+    larger = enlarged(home, passages_of([home, other]), count)
     added = larger.passages.texts[len(home.passages) :]
     assert len(added) == count * len(home.languages) and set(added) <= set(other.passages.texts)
-    with pytest.raises(RequestError, match="ar 0 of 1"):
-        with_distractors(home, passages_of([home]), count=1, seed=0)
+    with pytest.raises(RequestError, match="'sample_finance': nothing to draw distractors from in ar, "):
+        enlarged(home, passages_of([home]), 1)
 
 
 def test_a_larger_pool_never_raises_a_score_and_vectors_are_reused() -> None:
@@ -117,7 +130,7 @@ def test_a_larger_pool_never_raises_a_score_and_vectors_are_reused() -> None:
     queries = vectors[:8] + 0.3 * rng.standard_normal((8, 6)).astype(np.float32)
     scores = []
     for count in (0, 5, 20):
-        pool = with_distractors(suite, texts(20), count=count, seed=0) if count else suite
+        pool = enlarged(suite, texts(20), count) if count else suite
         table = evaluate(pool, queries, vectors[: len(pool.passages)]).per_query
         scores.append(table["mAP"].to_numpy())
     assert (scores[0] >= scores[1]).all() and (scores[1] >= scores[2]).all() and scores[0].sum() > scores[2].sum()

@@ -194,7 +194,10 @@ def test_the_rows_of_a_short_list_are_nothing() -> None:
         (['{"id": "a", "text": "x"}', '{"id": "b"}'], "line 2, field 'text': missing"),
         (['{"id": "a", "text": "x"}', "", '{"id": "a", "text": "y"}'], "line 3, field 'id': 'a' is the id of a line"),
         (['{"id": "a b", "text": "x"}'], "line 1, field 'id': 'a b' holds white space"),
-        (['{"id": "a", "text": "x", "language": "swa"}'], "line 1, field 'language': 'swa' is not an ISO 639-1 code"),
+        (
+            ['{"id": "a", "text": "x", "language": "swa"}'],
+            "line 1, field 'language': 'swa' has a code of two letters, write 'sw'",
+        ),
         ([], "holds no queries"),
     ],
 )

@@ -143,7 +143,7 @@ def test_suites_are_a_source() -> None:
         ('{"language": "de", "text": "x"}', "line 2, field 'id or docid or _id': missing or empty"),
         (
             '{"id": "x", "language": "xx", "text": "y"}',
-            "line 2, field 'language': language 'xx' is not an ISO 639-1 code",
+            "line 2, field 'language': language 'xx' is not a code of ISO 639",
         ),
         ('{"id": "x", "text": "y"}', "line 2, field 'language': missing"),
         ('{"id": "x", "language": "de", "text": ["y"]}', "line 2, field 'text': [\"y\"] is not text"),

@@ -13,7 +13,8 @@ from hybrid_core.config import EvaluateConfig
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError
 from hybrid_core.evaluate import BIAS_METRICS, METRICS, evaluate
-from hybrid_core.measure import Embeddings, Measurement, measure, with_variants
+from hybrid_core.measure import Embeddings, Measurement, measure, notes_on, with_variants
+from hybrid_core.report.caveats import caveats
 from hybrid_core.report.pages import pages
 from hybrid_core.results import as_json, compare_measured
 from hybrid_core.stats import sums
@@ -90,7 +91,7 @@ def test_a_comparison_holds_models_free_baselines_variants_and_unseen_languages(
     assert {r["arm"] for r in comparison["geometry"]} == set(models)
     assert comparison["without_passages"] == {}
     assert {r["group"] for r in comparison["unseen"] if r["setting"] == "mono"} == {"seen", "unseen", "gap"}
-    assert json.loads(json.dumps(comparison)) == json.loads(json.dumps(comparison))
+    assert set(json.loads(as_json(comparison))) == set(comparison)
 
 
 def test_a_perturbation_comes_with_the_share_of_queries_that_it_changes() -> None:
@@ -100,6 +101,28 @@ def test_a_perturbation_comes_with_the_share_of_queries_that_it_changes() -> Non
     assert {name for name, _ in shares} == {"case", "typos"}, "distractors leave queries as they are"
     assert {shares["typos", language] for language in languages} == {1.0} == {shares["typos", ""]}
     assert shares["case", ""] == pytest.approx(np.mean([shares["case", language] for language in languages]))
+
+
+def test_bm25_stays_off_above_its_limit_and_that_is_said() -> None:
+    small = EvaluateConfig(bootstrap_samples=100, geometry=False, baselines=("bm25",), bm25_passages=29)
+    home, away = two_suites()
+    away = replace(away, settings=("multi",))  # BM25 is for mono alone
+    found = measure([home, away], made_up_vectors([home, away]), small, seed=0)
+    comparison = compare_measured({"base": [found]}, [home, away], small, in_domain="home", seed=0)
+    assert not [row for row in comparison["levels"] if row["arm"] == "bm25"]
+    assert notes_on([home, away], small) == [
+        "home: no BM25, because some languages have more than evaluate.bm25_passages=29 passages (de 30, en 30, fr 30)."
+    ]
+    assert notes_on([home, away], replace(small, bm25_passages=30)) == []
+    assert notes_on([home, away], replace(small, baselines=())) == []
+
+
+def test_what_a_request_gets_less_of_stands_among_the_caveats_of_the_report() -> None:
+    whole, found = measured(config=replace(CONFIG, distractors=(2, 500)))
+    notes = notes_on(whole, CONFIG)
+    assert notes[0] == "home: 500 distractors per language were asked for, there are fewer in de 30, en 30, fr 30."
+    comparison = compare_measured({"base": [found]}, two_suites(), CONFIG, in_domain="home", seed=0)
+    assert set(notes) <= set(caveats(comparison | {"run": {"notes": notes}}))
 
 
 def test_languages_that_only_ask_are_named() -> None:

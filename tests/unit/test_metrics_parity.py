@@ -31,7 +31,9 @@ MEASURES = {
     "mAP": ir_measures.AP,
     "R_1": ir_measures.R @ 1,
     "R_10": ir_measures.R @ 10,
+    "R_100": ir_measures.R @ 100,
     "MRR": ir_measures.RR,
+    "MRR_10": ir_measures.RR @ 10,
     "nDCG_10": ir_measures.nDCG @ 10,
 }
 CUTOFFS = (1, 5, 20, 200)
@@ -71,7 +73,7 @@ def trec_eval_scores(
     ]
     metric_of = {measure: metric for metric, measure in MEASURES.items()}
     scores: dict[tuple[str, str, str], dict[str, float]] = {key: {} for key in expected}
-    for result in ir_measures.pytrec_eval.iter_calc(list(MEASURES.values()), qrels, run):
+    for result in ir_measures.iter_calc(list(MEASURES.values()), qrels, run):
         scores[name_of[result.query_id]][metric_of[result.measure]] = result.value
     return scores
 
@@ -98,6 +100,17 @@ def check_against_trec_eval(suite: Suite, queries: np.ndarray, passages: np.ndar
 @pytest.mark.parametrize("seed", range(3))
 def test_metrics_equal_trec_eval_in_every_setting(seed: int) -> None:
     check_against_trec_eval(a_suite(seed), smooth_vectors(40, seed), smooth_vectors(90, seed + 100))
+
+
+def test_metrics_equal_trec_eval_in_pools_deeper_than_their_cutoffs() -> None:
+    suite = a_suite(0, passages=700)
+    found = evaluate(suite, smooth_vectors(40, 0), smooth_vectors(700, 100))
+    check_against_trec_eval(suite, smooth_vectors(40, 0), smooth_vectors(700, 100))
+    assert min(found.pool_sizes.values()) > 100
+    for shallow, deep in (("R_10", "R_100"), ("MRR_10", "MRR")):
+        below, above = (found.per_query[name].to_numpy() for name in (shallow, deep))
+        assert (below <= above).all() and (below < above).any(), "each cut-off is told apart from the next"
+    assert (found.per_query["R_100"].to_numpy() < 1).any()
 
 
 @pytest.mark.parametrize("seed", range(3))

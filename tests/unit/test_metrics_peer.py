@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_suites import a_suite, smooth_vectors
 from scipy.stats import chi2, kruskal
 
+from hybrid_core.evaluate import evaluate
 from hybrid_core.metrics import bias
+from hybrid_core.search import rank_relevant
 
 quick = settings(max_examples=30)
 random_seeds = st.integers(0, 2**32 - 1)
@@ -84,6 +87,26 @@ def test_where_the_published_relevant_level_is_a_constant_it_has_no_value(langua
     assert constant == pytest.approx({2: 0.317, 3: 0.368, 4: 0.392, 11: 0.440}[languages], abs=5e-4)
     assert run.published(60, 1.0) == pytest.approx(np.full(30, constant), abs=1e-9)
     assert np.isnan(run.relevant_level(60)).all()
+
+
+def test_the_columns_hold_the_depth_of_their_names() -> None:
+    suite, queries, passages = a_suite(3, passages=300), smooth_vectors(40, 1), smooth_vectors(300, 2)
+    found = evaluate(suite, queries, passages).per_query.to_pandas().query("setting == 'multi'").set_index("query_id")
+    ranks = rank_relevant(suite, queries, passages, top_k=150)
+    language = np.array([suite.languages.index(x) for x in suite.passages.languages])
+    relevant = bias.relevant_in_top(ranks.query, ranks.passage, ranks.top)
+    rank, written_in = 1 + ranks.ahead.sum(1), language[ranks.passage]
+    asked = [suite.queries.ids.index(id) for id in found.index]
+    levels = {
+        k: (bias.peer_nonrelevant(language[ranks.top], relevant, k=k)[asked],
+            bias.peer_relevant(ranks.query, rank, written_in, queries=40, k=k)[asked])
+        for k in (20, 100)
+    }  # fmt: skip
+    for column, at_100, at_20 in zip(
+        ("peer_nonrelevant_100", "peer_relevant_100"), levels[100], levels[20], strict=True
+    ):
+        np.testing.assert_array_equal(found[column].to_numpy(), at_100)
+        assert not np.array_equal(at_100, at_20, equal_nan=True)
 
 
 def test_one_language_with_two_relevant_passages_is_enough_for_a_value() -> None:

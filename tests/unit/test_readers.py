@@ -28,7 +28,7 @@ from readers_helpers import (
 from hybrid_core.config import PrepareConfig
 from hybrid_core.data.corpus import Negative, Pair
 from hybrid_core.data.jsonl import MAX_CHARACTERS, read_jsonl
-from hybrid_core.data.languages import ISO_639_1, check_language
+from hybrid_core.data.languages import ISO_639_1, check_language, shortest_code
 from hybrid_core.data.readers import read_pairs
 from hybrid_core.errors import RequestError
 
@@ -151,11 +151,23 @@ def test_an_over_long_text_is_refused_with_both_lengths(write: Writer, tmp_path:
     assert message == f"{place(1)}, field {field!r}: 200,001 characters, more than 200,000; split the text"
 
 
-@pytest.mark.parametrize("code", ["xx", "EN", "eng", "zh-CN", "e", "en "])
+@pytest.mark.parametrize("code", ["xx", "EN", "abx1", "zh-CN", "e", "en ", "", "ber", "kzj"])
 def test_an_unknown_language_is_refused_with_examples(write: Writer, tmp_path: Path, code: str) -> None:
     source, place = write(tmp_path, [GOOD, {**GOOD, "language": code}])
-    expected = f"{place(1)}, field 'language': language {code!r} is not an ISO 639-1 code (two letters, for example en, zh, ar)"
+    allowed = "(two letters, for example en, zh, ar; three if it has no two, for example ceb)"
+    expected = f"{place(1)}, field 'language': language {code!r} is not a code of ISO 639 {allowed}"
     assert refusal(source, **options_of(source)) == expected
+
+
+@pytest.mark.parametrize(("code", "short"), [("eng", "en"), ("swa", "sw"), ("swh", "sw"), ("cmn", "zh")])
+def test_a_language_has_one_code_its_shortest(code: str, short: str) -> None:
+    with pytest.raises(RequestError, match=f"^here: language '{code}' has a code of two letters, write '{short}'$"):
+        check_language(code, "here")
+
+
+@pytest.mark.parametrize("code", ["ceb", "fil", "yue", "arz", "gsw", "haw"])
+def test_a_language_without_two_letters_has_three(code: str) -> None:
+    assert check_language(code, "here") == code == shortest_code(code)
 
 
 def test_language_codes_are_the_183_of_iso_639_1() -> None:

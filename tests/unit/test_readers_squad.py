@@ -101,7 +101,7 @@ def test_an_empty_folder_is_no_squad_source(tmp_path: Path) -> None:
 
 def test_a_squad_file_named_after_no_language_is_refused(tmp_path: Path) -> None:
     folder = squad_folder(tmp_path / "mine", en=[], english=[])
-    assert refusal(folder).startswith(f"{folder / 'english.json'}: language 'english' is not an ISO 639-1 code")
+    assert refusal(folder).startswith(f"{folder / 'english.json'}: language 'english' is not a code of ISO 639")
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"data": "caf\xe9"}', b'{"dat": []}', b"[]", b"3"])

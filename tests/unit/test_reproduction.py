@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import scored_rows
 from hypothesis import given
 from hypothesis import strategies as st
-from reproduction_helpers import STATED, XLMR, Json, a_result, a_run
+from reproduction_helpers import MIRACL, POOLS, STATED, XLMR, Json, a_result, a_run
 from scored_rows import Row
 
-from hybrid_core.comparison import compare
+from hybrid_core.comparison import compare, find
 from hybrid_core.config import EvaluateConfig
+from hybrid_core.data.suites.miracl import PUBLISHED, collection_of, suite_name
 from hybrid_core.evaluate import ALL_LANGUAGES, Evaluation
 from hybrid_core.reproduction import (
     IN_RANKS,
@@ -43,6 +44,9 @@ def verdicts(cells: list[Cell], model: str = "XLM-R") -> Counter[str]:
         (0.79, 0.794, 0.001, "mAP", "OK"),  # outside, but within half a point
         (0.79, 0.80, 0.001, "mAP", "near"),
         (0.79, 0.815, 0.02, "mAP", "off"),
+        (0.60, 0.645, 0.049, "mAP", "near"),  # inside, but 4.5 points away
+        (0.60, 0.615, 0.049, "mAP", "near"),  # inside, but the interval holds differences of 5 points
+        (0.60, 0.615, 0.019, "mAP", "OK"),
         (0.79, 0.85, 0.07, "mAP", "near"),  # inside an interval that agrees with nearly everything
         (400.0, 405.0, 1.0, "rank_distance", "OK"),
         (400.0, 430.0, 1.0, "rank_distance", "near"),
@@ -112,6 +116,7 @@ def test_arms_of_studies_and_sweeps_in_the_terms_of_the_paper(arm: str, expected
         ({"corpus": None}, ("different training data",)),
         ({"unchecked_suites": ["xquad_r"]}, ("training data not checked for overlap with the suite",)),
         ({"unchecked_suites": ["mlqa_r"]}, ()),
+        ({"unchecked_suites": ["miracl_sw"]}, ()),
     ],
 )  # fmt: skip
 def test_what_differs_from_the_training_of_the_paper_is_named(facts: Json, expected: tuple[str, ...]) -> None:
@@ -198,22 +203,31 @@ def test_reasons_why_a_cell_was_not_run() -> None:
     assert left == {"", "mono R_1 not in the results", "cross R_1 not in the results", "multi R_10 not in the results"}
 
 
-def test_a_pool_that_lacks_passages_or_languages_reproduces_nothing() -> None:
+def miracl(result: Json, metric: str = "nDCG_10") -> dict[tuple[str, str], Cell]:
+    """The cells of MIRACL and XLM-R by language and arm."""
+    return {
+        (c.published.language, c.published.arm): c
+        for c in reproduce([result])
+        if (c.published.suite, c.published.metric, c.published.model) == ("miracl", metric, "XLM-R")
+    }
+
+
+def test_a_pool_that_lacks_passages_reproduces_nothing() -> None:
     result = a_result()
-    result["pools"] = copy.deepcopy(paper()["pools"])
-    result["pools"]["miracl"]["sw"] = 1_488
-    cells = {(c.published.language, c.published.arm): c for c in reproduce([result]) if c.published.metric == "nDCG_10"
-             and c.published.model == "XLM-R"}  # fmt: skip
+    result["pools"][MIRACL]["sw"] = 1_488
+    cells = miracl(result)
     assert cells["sw", "mono"].why == cells["", "mono"].why == "passages incomplete: 1,488 instead of 131,924 in sw"
     assert cells["bn", "mono"].verdict == "OK"
-    result["pools"]["miracl"] |= {"sw": 131_924, "en": 32_893_221}
-    found = {
-        c.published.language: c
-        for c in reproduce([result])
-        if c.published.metric == "R_100" and c.published.model == "XLM-R"
-    }
-    assert found[""].why == "16 languages instead of the paper's 15"
-    assert found["sw"].verdict == "OK"
+
+
+def test_languages_that_the_paper_has_not_count_where_they_share_the_pool_and_not_where_they_have_their_own() -> None:
+    result = a_result()
+    for suite in ("xquad_r", MIRACL):
+        result["pools"][suite]["de" if suite == MIRACL else "ja"] = 10
+    assert {cell.verdict for cell in miracl(result).values()} == {"OK"}
+    whole = {c.published.setting: c for c in reproduce([result]) if c.published.suite == "xquad_r" and c.published.model == "XLM-R"
+             and not c.published.language}  # fmt: skip
+    assert {cell.why for cell in whole.values()} == {"12 languages instead of the paper's 11"}
 
 
 def test_of_two_arms_of_the_same_kind_the_first_stands() -> None:
@@ -240,27 +254,87 @@ def test_a_sweep_over_encoders_is_read_by_its_arms() -> None:
 # --- what a comparison stores
 
 
-def an_evaluation_of(suite: str) -> Evaluation:
-    """Two questions in every language of the paper's pool, in the settings that the paper has for the suite."""
-    settings, languages = {p.setting for p in published() if p.suite == suite}, sorted(paper()["pools"][suite])
-    pools = {
+def an_evaluation_of(suite: str, pools: dict[str, int], questions: int = 2, seed: int = 0) -> Evaluation:
+    """Questions in every language of a pool, in the settings that the paper has for the suite; scores at random."""
+    settings, languages = {p.setting for p in published() if p.suite == collection_of(suite)}, sorted(pools)
+    score = np.random.default_rng(seed).random
+    searched = {
         "mono": lambda query: [query],
         "cross": lambda query: [x for x in languages if x != query],
         "multi": lambda query: [ALL_LANGUAGES],
     }
+    own = "{language}{i}" if collection_of(suite) == "miracl" else "m{i}"  # its topics are no translations
     rows: list[Row] = [
-        (setting, query, pool, f"m{i}", (i + 1) / 4)
-        for setting in sorted(settings) for query in languages for pool in pools[setting](query) for i in range(2)
+        (setting, query, pool, own.format(language=query, i=i), float(score()))
+        for setting in sorted(settings) for query in languages for pool in searched[setting](query)
+        for i in range(questions)
     ]  # fmt: skip
     return scored_rows.an_evaluation(rows, suite)
 
 
+def compared(pools: dict[str, dict[str, int]], samples: int = 100, questions: int = 2, seeds: int = 1) -> Json:
+    """A comparison of the paper's arms on these suites, as `compare` makes it."""
+    suites = {name: [an_evaluation_of(name, pools[name], questions, s) for s in range(seeds)] for name in pools}
+    config = EvaluateConfig(bootstrap_samples=samples)
+    found = compare({arm: suites for arm in paper()["arms"]}, config, in_domain=next(iter(pools)), seed=0)
+    return found | {"run": a_run(), "pools": pools}
+
+
 def test_a_comparison_of_all_suites_fills_every_cell_of_the_paper() -> None:
-    suites = {suite: an_evaluation_of(suite) for suite in paper()["pools"]}
-    comparison = compare(
-        {arm: suites for arm in paper()["arms"]}, EvaluateConfig(bootstrap_samples=100), in_domain="xquad_r", seed=0
-    )
-    comparison |= {"run": a_run(), "pools": paper()["pools"]}
-    cells = [cell for cell in reproduce([comparison]) if cell.published.model == "XLM-R"]
+    cells = [cell for cell in reproduce([compared(POOLS)]) if cell.published.model == "XLM-R"]
     assert {cell.why for cell in cells if cell.verdict == "not run"} == set()
-    assert {cell.value for cell in cells} == {0.375}
+
+
+ALL_OF_MIRACL = {language: counts.passages or 0 for language, counts in PUBLISHED["miracl"].languages.items()}
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_miracl_in_all_languages_and_language_by_language_gives_what_the_languages_of_the_paper_give(
+    seeds: int,
+) -> None:
+    """The same rows for each language, so single languages are equal; the mean is equal, its interval nearly so."""
+    whole = compared({suite_name("miracl", list(ALL_OF_MIRACL)): ALL_OF_MIRACL}, 2000, 20, seeds)
+    assert whole["suites"] == ["miracl"]
+    cells = miracl(whole)
+    assert len(cells) == 3 * 16 and "not run" not in {cell.verdict for cell in cells.values()}
+    alone = {suite_name("miracl", [x]): {x: ALL_OF_MIRACL[x]} for x in ALL_OF_MIRACL}
+    assert list(alone)[:2] == ["miracl_ar", "miracl_bn"]
+    for (language, arm), cell in miracl(split(whole, alone)).items():
+        assert (cell.value, cell.low, cell.high) == (
+            cells[language, arm].value,
+            cells[language, arm].low,
+            cells[language, arm].high,
+        )
+    exact = compared({MIRACL: POOLS[MIRACL]}, 2000, 20, seeds)
+    found, wanted = cells["", "mono"], find(exact["levels"], arm="mono", metric="nDCG_10")
+    assert cells["", "mono"].value == pytest.approx(np.mean([cells[x, "mono"].value for x in POOLS[MIRACL]]))
+    assert found.low is not None and found.high is not None
+    width = (found.high - found.low) / (wanted["high"] - wanted["low"])
+    assert 0.85 < width < 1.15 if seeds == 1 else width > 0.95
+
+
+def split(whole: Json, pools: dict[str, dict[str, int]]) -> Json:
+    """The same result as if each language had been a suite of its own, as in evaluate.suites=miracl/ar,miracl/bn,..."""
+    rows = [row | {"suite": f"miracl_{row['language']}"} for row in whole["languages"]]
+    levels = [{key: value for key, value in row.items() if key != "language"} for row in rows]
+    return whole | {"suites": list(pools), "pools": pools, "languages": rows, "levels": levels}
+
+
+def test_one_language_of_miracl_fills_its_cells_and_the_mean_says_what_is_missing() -> None:
+    result = compared({"miracl_bn_sw": {x: ALL_OF_MIRACL[x] for x in ("bn", "sw")}})
+    cells = miracl(result)
+    assert {language for (language, _), cell in cells.items() if cell.verdict != "not run"} == {"bn", "sw"}
+    assert cells["ar", "mono"].why == "language ar not evaluated"
+    assert cells["", "mono"].why.startswith("2 of the paper's 15 languages evaluated, without ar, es, fa")
+
+
+@pytest.mark.parametrize(
+    ("suite", "expected"),
+    [
+        ("miracl", "miracl"), ("miracl_sw", "miracl"), ("miracl_bn_sw", "miracl"), ("miracl_judged", "miracl_judged"),
+        ("miracl_judged_sw", "miracl_judged"), ("tydi_en", "tydi"), ("miracl_lite", "miracl_lite"), ("miracl_mine", "miracl_mine"),
+        ("xquad_r", "xquad_r"), ("miracl_", "miracl_"),
+    ],
+)  # fmt: skip
+def test_the_collection_behind_the_name_of_a_suite(suite: str, expected: str) -> None:
+    assert collection_of(suite) == expected

@@ -97,7 +97,7 @@ def test_the_fingerprint_covers(
         ('{"id": "new", "language": "en", "text": "  "}', ", line 4, field 'text': empty"),
         ('{"id": "new", "language": "en", "text": 3}', ", line 4, field 'text': 3 is not text"),
         ('{"id": 7, "language": "en", "text": "x"}', ", line 4, field 'id': 7 is not text"),
-        ('{"id": "new", "language": "english", "text": "x"}', ", line 4, field 'language': language 'english' is not an ISO 639-1 code"),
+        ('{"id": "new", "language": "english", "text": "x"}', ", line 4, field 'language': language 'english' is not a code of ISO 639"),
         ("not json", ", line 4: not JSON (Expecting value at character 0)"),
         ('["list"]', ", line 4: a list instead of a JSON object"),
     ],
@@ -177,13 +177,18 @@ def test_judgements_without_a_relevant_passage_are_refused(tmp_path: Path, conte
 
 def test_a_language_that_suite_json_lists_must_have_passages(tmp_path: Path) -> None:
     folder = beir(tmp_path / "mine", {"languages": ["en", "de"]})
-    expected = f"{folder / 'passages.jsonl'}: no passage in language 'de', which suite.json lists"
+    expected = (
+        f"{folder / 'suite.json'}, line 1, field 'languages': 'de' is listed, but passages.jsonl holds no passage in it"
+    )
     assert refusal("mine", tmp_path) == expected
 
 
 def test_an_unknown_setting_gets_the_nearest_one(tmp_path: Path) -> None:
     folder = beir(tmp_path / "mine", {"settings": ["mono", "multy"]})
-    assert refusal("mine", tmp_path) == f"{folder / 'suite.json'}: setting 'multy'; did you mean 'multi'?"
+    assert (
+        refusal("mine", tmp_path)
+        == f"{folder / 'suite.json'}, line 1, field 'settings': 'multy'; did you mean 'multi'?"
+    )
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"name": "caf\xe9"}'], ids=["cut", "list", "latin-1"])

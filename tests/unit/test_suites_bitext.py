@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from suite_files import load, refusal
 
-from hybrid_core.data.languages import ISO_639_1, two_letters
+from hybrid_core.data.languages import is_language, shortest_code
 from hybrid_core.data.suites import load_suites
 
 
@@ -27,9 +27,9 @@ def flores(folder: Path, *names: str, split: str = "devtest", lines: int = 1012)
 
 
 def test_a_pair_is_asked_in_both_directions_and_the_same_line_is_relevant(tmp_path: Path) -> None:
-    tatoeba(tmp_path / "tatoeba", deu=3)
-    suite = load("tatoeba/de", tmp_path)
-    assert (suite.name, suite.settings, suite.languages) == ("tatoeba_de", ("cross",), ("de", "en"))
+    tatoeba(tmp_path / "pairs", deu=3)
+    suite = load("pairs", tmp_path)
+    assert (suite.name, suite.settings, suite.languages) == ("pairs_de", ("cross",), ("de", "en"))
     found = {
         suite.queries.texts[q]: [suite.passages.texts[row] for row in rows] for q, rows in enumerate(suite.relevant)
     }
@@ -40,15 +40,22 @@ def test_a_pair_is_asked_in_both_directions_and_the_same_line_is_relevant(tmp_pa
 
 
 def test_every_language_is_a_suite_and_english_is_never_pooled_over_pairs(tmp_path: Path) -> None:
-    tatoeba(tmp_path / "tatoeba", deu=3, cmn=2, ang=2, arz=2)
+    tatoeba(tmp_path / "tatoeba", deu=1000, cmn=1000, ang=134, ber=1000, kzj=1000)
     suites = load_suites(["tatoeba"], str(tmp_path), "sentence")
-    assert [s.name for s in suites] == ["tatoeba_de", "tatoeba_zh"], (
-        "Old English and Egyptian Arabic have no two letters"
-    )
-    assert [s.passages.languages.count("en") for s in suites] == [3, 2]
-    assert all(s.source.endswith("; left out, having no code in ISO 639-1: ang, arz") for s in suites)
+    assert [s.name for s in suites] == ["tatoeba_ang", "tatoeba_de", "tatoeba_zh"], "Old English has no two letters"
+    assert [s.passages.languages.count("en") for s in suites] == [134, 1000, 1000]
+    assert all(s.source.endswith("; left out, being no language of ISO 639: ber, kzj") for s in suites)
     assert "left out" not in load("tatoeba/de", tmp_path).source, "those who choose know"
     assert [s.name for s in load_suites(["tatoeba/zh+de"], str(tmp_path), "sentence")] == ["tatoeba_zh", "tatoeba_de"]
+
+
+@pytest.mark.parametrize(("code", "lines", "expected"), [("deu", 2, 1000), ("tel", 1000, 234)])
+def test_pairs_of_another_size_are_not_the_published_ones(tmp_path: Path, code: str, lines: int, expected: int) -> None:
+    folder = tatoeba(tmp_path / "tatoeba", **{code: lines})
+    assert refusal("tatoeba", tmp_path) == (
+        f"{folder / f'tatoeba.{code}-eng.{code}'}: {lines} lines, Tatoeba has {expected} in {code}-eng; the file is not the "
+        "published one"
+    )
 
 
 def test_a_tatoeba_language_that_is_absent_is_refused(tmp_path: Path) -> None:
@@ -59,12 +66,11 @@ def test_a_tatoeba_language_that_is_absent_is_refused(tmp_path: Path) -> None:
 def test_flores_asks_in_english_and_searches_the_others(tmp_path: Path) -> None:
     flores(tmp_path / "flores", "eng_Latn", "deu_Latn", "zho_Hans", "zho_Hant", "arb_Latn", "arb_Arab", "acm_Arab")
     suite = load("flores", tmp_path)
-    assert (suite.name, suite.settings, suite.languages) == ("flores", ("cross", "multi"), ("ar", "de", "zh"))
-    assert (set(suite.queries.languages), len(suite.queries), len(suite.passages)) == ({"en"}, 1012, 3 * 1012)
+    assert (suite.name, suite.settings, suite.languages) == ("flores", ("cross", "multi"), ("acm", "ar", "de", "zh"))
+    assert (set(suite.queries.languages), len(suite.queries), len(suite.passages)) == ({"en"}, 1012, 4 * 1012)
     found = [suite.passages.texts[row] for row in suite.relevant[41]]
-    assert found == ["arb_Arab 41", "deu_Latn 41", "zho_Hans 41"]
-    assert "devtest" in suite.source
-    assert suite.source.endswith("queries in en; left out, having no code in ISO 639-1: acm")
+    assert found == ["acm_Arab 41", "arb_Arab 41", "deu_Latn 41", "zho_Hans 41"]
+    assert "devtest" in suite.source and suite.source.endswith("queries in en")
 
 
 def test_flores_languages_are_chosen_queries_first(tmp_path: Path) -> None:
@@ -115,12 +121,22 @@ def test_an_empty_line_is_named(tmp_path: Path) -> None:
 
 
 def test_a_line_separator_inside_a_sentence_does_not_end_it(tmp_path: Path) -> None:
-    folder = tatoeba(tmp_path / "tatoeba", deu=2)
+    folder = tatoeba(tmp_path / "pairs", deu=2)
     (folder / "tatoeba.deu-eng.deu").write_text("a\u2028b\nc\x85d\n", encoding="utf-8")
-    assert load("tatoeba", tmp_path).queries.texts[:2] == ["a\u2028b", "c\x85d"]
+    assert load("pairs", tmp_path).queries.texts[:2] == ["a\u2028b", "c\x85d"]
 
 
-def test_three_letter_codes_lead_to_the_two_letter_ones() -> None:
-    known = {"deu": "de", "zho": "zh", "cmn": "zh", "pes": "fa", "swh": "sw", "arz": None, "de": None, "xxx": None}
-    assert {code: two_letters(code) for code in known} == known
-    assert all(two in ISO_639_1 for two in map(two_letters, known) if two)
+def test_three_letter_codes_lead_to_the_shortest_ones() -> None:
+    known = {
+        "deu": "de",
+        "zho": "zh",
+        "cmn": "zh",
+        "pes": "fa",
+        "swh": "sw",
+        "arz": "arz",
+        "ber": None,
+        "de": None,
+        "xxx": None,
+    }
+    assert {code: shortest_code(code) for code in known} == known
+    assert all(is_language(own) for own in map(shortest_code, known) if own)

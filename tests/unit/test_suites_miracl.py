@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def test_absent_topics_say_how_to_get_them(own: Path) -> None:
     ("name", "reason"),
     [
         ("miracl/vi", "'miracl' has no language 'vi'; allowed: ar, bn, de"),
-        ("miracl/swa", "'miracl/swa': language 'swa' is not an ISO 639-1 code"),
+        ("miracl/swa", "'miracl/swa': language 'swa' has a code of two letters, write 'sw'"),
         ("miracl/yo+sw,yo", "'miracl/yo+sw,yo' names a language twice"),
         ("tydi/de", "'tydi' has no language 'de'"),
     ],
@@ -240,7 +241,8 @@ def made_up_tydi(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder.parent
 
 
-def test_mr_tydi_is_read_in_its_published_form(made_up_tydi: Path) -> None:
+def test_mr_tydi_is_read_in_its_published_form(made_up_tydi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MR_TYDI.languages, "bn", replace(BN, passages=201))
     suite = load("tydi/bn", made_up_tydi)
     assert (suite.name, suite.settings, len(suite.queries), len(suite.passages)) == ("tydi_bn", ("mono",), 111, 201)
     assert sum(map(len, suite.relevant)) == BN.relevant == 130
@@ -248,9 +250,17 @@ def test_mr_tydi_is_read_in_its_published_form(made_up_tydi: Path) -> None:
     assert (suite.passages.texts[-1], suite.passages.sentences[-1]) == ("No title.", "No title.")
 
 
+def test_a_cut_collection_of_mr_tydi_is_refused(made_up_tydi: Path) -> None:
+    collection = made_up_tydi / "tydi" / "mrtydi-v1.1-bengali" / "collection"
+    assert refusal("tydi/bn", made_up_tydi) == (
+        f"{collection}: 201 passages in 1 file, Mr. TyDi v1.1 has 304059 for language 'bn'; a shard is missing or cut"
+    )
+
+
 def test_the_counts_of_all_languages_add_up_to_the_published_totals() -> None:
     assert sum(c.topics for c in MIRACL.languages.values()) == 13_495
     assert sum(c.judged for c in MIRACL.languages.values()) == 130_408
-    sixteen = [c.passages or 0 for lang, c in MIRACL.languages.items() if lang not in ("de", "yo")]
+    sixteen = [c.passages for lang, c in MIRACL.languages.items() if lang not in ("de", "yo")]
     assert sum(sixteen) == 90_416_887 and len(sixteen) == 16
+    assert sum(c.passages for c in MR_TYDI.languages.values()) == 58_043_326
     assert len(MR_TYDI.languages) == 11 and all(c.judged >= c.topics for c in MR_TYDI.languages.values())

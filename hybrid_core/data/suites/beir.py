@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hybrid_core.data.languages import check_language
-from hybrid_core.data.suites.about import About, read_about
+from hybrid_core.data.suites.about import About, place_of, read_about
 from hybrid_core.data.suites.collection import Suite, Texts, applicable_settings, check_counts, check_settings
 from hybrid_core.data.suites.columns import Columns, line_of, read_columns
 from hybrid_core.data.suites.places import suite_folder
@@ -43,10 +43,9 @@ def load_beir(folder: Path | str, counts: dict[str, int] | None = None) -> Suite
         suite = (_load_original if (local / "corpus.jsonl").exists() else _load_folder)(local, about)
         suite.name = about.name or str(folder).rstrip("/").split("/")[-1]
         _check_languages(suite, about, local)
-        where = local / "suite.json" if (local / "suite.json").exists() else local
-        check_counts(suite, about.counts, str(where))
+        check_counts(suite, about.counts, place_of(local / "suite.json", "counts"))
         check_counts(suite, counts or {}, str(folder))
-        return check_settings(suite, str(where))
+        return check_settings(suite, place_of(local / "suite.json", "settings"))
 
 
 def _load_folder(folder: Path, about: About) -> Suite:
@@ -161,4 +160,5 @@ def _check_languages(suite: Suite, about: About, folder: Path) -> None:
     file = folder / ("corpus.jsonl" if (folder / "corpus.jsonl").exists() else "passages.jsonl")
     for language in about.languages:
         if language not in present:
-            raise RequestError(f"{file}: no passage in language {language!r}, which suite.json lists")
+            where = place_of(folder / "suite.json", "languages")
+            raise RequestError(f"{where}: {language!r} is listed, but {file.name} holds no passage in it")

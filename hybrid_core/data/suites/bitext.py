@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hybrid_core.data.languages import two_letters
+from hybrid_core.data.languages import shortest_code
 from hybrid_core.data.suites.collection import Suite, Texts, check_settings, relevant_by_meaning
 from hybrid_core.data.suites.places import file_names, suite_folder
 from hybrid_core.data.suites.qrels import read_lines
@@ -23,8 +23,14 @@ from hybrid_core.storage import join
 _TATOEBA = re.compile(r"tatoeba\.([a-z]{3})-eng\.\1")
 _FLORES = re.compile(r"([a-z]{3})_([A-Z][a-z]{3})\.(dev|devtest)")
 _FLORES_LINES = {"dev": 997, "devtest": 1012}
-_SCRIPT = {"zh": "Hans", "ar": "Arab", "ks": "Arab", "kr": "Latn"}
+_SCRIPT = {"zh": "Hans", "ar": "Arab", "ks": "Arab", "kr": "Latn", "ace": "Latn", "bjn": "Latn", "min": "Latn"}
 """Which of two scripts stands for a language; elsewhere the first by name."""
+_TATOEBA_LINES = dict(
+    amh=168, ang=134, arq=911, arz=477, ast=127, awa=231, bos=354, ceb=600, cha=137, csb=253, cym=575, dsb=479, fao=262, fry=173,
+    gla=829, gsw=117, hsb=483, hye=742, jav=205, kat=746, kaz=575, khm=722, kur=410, mal=687, max=284, mon=440, nov=257, orv=835,
+    pms=525, slv=823, swg=112, swh=390, tam=307, tel=234, tha=548, tuk=203, tzl=104, uzb=428, xho=142, yid=848,
+)  # fmt: skip
+"""Sentences per language in Tatoeba v1 of LASER at commit 74bc6ae7ffb7; all others have 1,000."""
 _GET = {
     "tatoeba": "data/tatoeba/v1 of github.com/facebookresearch/LASER (Tatoeba, CC BY 2.0 FR)",
     "flores": "the FLORES-200 archive that github.com/facebookresearch/flores links to, or flores200_dataset (CC BY-SA 4.0)",
@@ -43,7 +49,7 @@ def load_bitext(folder: str, languages: Sequence[str] = (), name: str = "") -> l
 
     Args:
         folder: local or `s3://` folder.
-        languages: ISO 639-1 codes. Tatoeba: the languages beside English, empty for all. FLORES: first the language of
+        languages: their codes. Tatoeba: the languages beside English, empty for all. FLORES: first the language of
             the queries, then those of the passages; none: English queries, passages of all others.
         name: `tatoeba` or `flores` when asked for by that name (published sizes are checked); empty: the folder's name.
 
@@ -59,7 +65,8 @@ def load_bitext(folder: str, languages: Sequence[str] = (), name: str = "") -> l
     ) as local:
         if name != "flores" and _tatoeba_files(local):
             lost = "" if languages else _left_out(_tatoeba_codes(local))
-            return [_pair(shown, local, *pair, lost) for pair in _tatoeba_chosen(shown, local, languages)]
+            chosen = _tatoeba_chosen(shown, local, languages)
+            return [_pair(shown, local, *pair, lost, check=name == "tatoeba") for pair in chosen]
         if name != "tatoeba":
             for split in ("devtest", "dev"):
                 files = _flores_files(local, split)
@@ -77,14 +84,14 @@ def _tatoeba_codes(folder: Path) -> list[str]:
 
 
 def _tatoeba_files(folder: Path) -> dict[str, str]:
-    """ISO 639-3 code by ISO 639-1 code; languages without a two-letter code are left out."""
-    return {two: code for code in _tatoeba_codes(folder) if (two := two_letters(code))}
+    """Code in the names of the files by the language's own code; what is no language (`ber`, a group) is left out."""
+    return {own: code for code in _tatoeba_codes(folder) if (own := shortest_code(code))}
 
 
 def _left_out(codes: Iterable[str]) -> str:
     """Which languages a suite of all languages has not, to stand behind its source; empty if it has all."""
-    lost = sorted({code for code in codes if two_letters(code) is None})
-    return f"; left out, having no code in ISO 639-1: {', '.join(lost)}" if lost else ""
+    lost = sorted({code for code in codes if shortest_code(code) is None})
+    return f"; left out, being no language of ISO 639: {', '.join(lost)}" if lost else ""
 
 
 def _tatoeba_chosen(name: str, folder: Path, languages: Sequence[str]) -> list[tuple[str, str]]:
@@ -95,9 +102,15 @@ def _tatoeba_chosen(name: str, folder: Path, languages: Sequence[str]) -> list[t
     return [(language, present[language]) for language in languages or sorted(present)]
 
 
-def _pair(name: str, folder: Path, language: str, code: str, lost: str) -> Suite:
+def _pair(name: str, folder: Path, language: str, code: str, lost: str, *, check: bool) -> Suite:
     files = {language: folder / f"tatoeba.{code}-eng.{code}", "en": folder / f"tatoeba.{code}-eng.eng"}
     sentences = _read_parallel(files)
+    expected = _TATOEBA_LINES.get(code, 1000)
+    if check and len(sentences[language]) != expected:
+        raise RequestError(
+            f"{files[language]}: {len(sentences[language])} lines, Tatoeba has {expected} in {code}-eng; the file is not the "
+            "published one"
+        )
     suite = Suite(
         f"{name}_{language}", Texts(), Texts(), [], ("cross",), "CC BY 2.0 FR",
         f"Tatoeba test set of github.com/facebookresearch/LASER, {code}-eng{lost}",
@@ -121,11 +134,11 @@ def _flores_codes(folder: Path, split: str) -> list[str]:
 
 
 def _flores_files(folder: Path, split: str) -> dict[str, Path]:
-    """File by ISO 639-1 code; one script per language, languages without a two-letter code are left out."""
+    """File by language code; one script per language."""
     matches = [(_FLORES.fullmatch(f.name), f) for f in sorted(folder.glob(f"{split}/*.{split}"))]
     found: dict[str, Path] = {}
     for match, file in matches:
-        language = two_letters(match[1]) if match else None
+        language = shortest_code(match[1]) if match else None
         if match and language and (language not in found or match[2] == _SCRIPT.get(language)):
             found[language] = file
     return found

@@ -28,7 +28,7 @@ def load_published(name: str, languages: Sequence[str], folder: str, corpus: str
 
     Args:
         name: a key of PUBLISHED.
-        languages: ISO 639-1 codes; empty: all of the collection.
+        languages: their codes; empty: all of the collection.
         folder: local or `s3://` folder of topics, judgements and, unless `corpus` says otherwise, passages.
         corpus: where the passages are instead: a local or `s3://` folder, or `hf://datasets/miracl/miracl-corpus`.
 
@@ -52,8 +52,21 @@ def _empty(name: str, languages: Sequence[str], about: Published) -> Suite:
     source = f"{about.title} {about.split}, {' and '.join(dict.fromkeys(about.get))}"
     if name == "miracl_judged":
         source += "; only judged documents are searched, scores do not compare with published ones"
-    shown = name if len(languages) == len(about.languages) else "_".join([name, *languages])
-    return Suite(shown, Texts(), Texts(), [], ("mono",), about.licence, source)
+    return Suite(suite_name(name, languages), Texts(), Texts(), [], ("mono",), about.licence, source)
+
+
+def suite_name(name: str, languages: Sequence[str]) -> str:
+    """Name of the suite of some languages of a collection: `miracl_bn_sw`; of all of them, the collection's own."""
+    return name if len(languages) == len(PUBLISHED[name].languages) else "_".join([name, *languages])
+
+
+def collection_of(suite: str) -> str:
+    """The collection of which a suite is a part or the whole, by its name: `miracl` of `miracl_bn_sw`; else the name itself."""
+    for name, about in PUBLISHED.items():
+        parts = suite.removeprefix(f"{name}_").split("_")
+        if suite.startswith(f"{name}_") and set(parts) <= set(about.languages):
+            return name
+    return suite
 
 
 def _add_language(

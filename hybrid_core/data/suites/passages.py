@@ -133,9 +133,10 @@ def _check(found: Passages, shown: str, about: Published, language: str, judged:
     if again is not None:
         raise RequestError(f"{shown}: passage id {found.ids[again]!r} occurs in two files")
     expected = about.languages[language].passages
-    if judged is None and expected is not None and len(found.ids) != expected:
+    if judged is None and len(found.ids) != expected:
         files = len(found.origins)
+        smaller = ", or use miracl_judged for the judged documents only" if about.text_fields else ""
         raise RequestError(
             f"{shown}: {len(found.ids)} passages in {files} file{'s' * (files != 1)}, {about.title} has {expected} for language "
-            f"{language!r}; a shard is missing or cut, or use miracl_judged for the judged documents only"
+            f"{language!r}; a shard is missing or cut{smaller}"
         )
