@@ -70,7 +70,9 @@ def _tests(suites: Suites, chosen: Sequence[Contrast], in_domain: str) -> list[_
     found = []
     for key in suites[in_domain].keys:
         for c in chosen:
-            having = [s for s, data in suites.items() if data.has_level(c.arm, key) and data.has_level(c.reference, key)]
+            having = [
+                s for s, data in suites.items() if data.has_level(c.arm, key) and data.has_level(c.reference, key)
+            ]
             shifted = tuple(suite for suite in having if suite != in_domain)
             if in_domain in having and shifted:
                 found.append(_Test(key, c, shifted))

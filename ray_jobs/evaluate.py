@@ -55,7 +55,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             )
             comparing = time.monotonic() - before
             comparison["certificate"] = certificate(
-                config, suites, {"model": base}, {"model": [measured]}, {"model": plan_of(base)}
+                config, whole, {"model": base}, {"model": [measured]}, {"model": plan_of(base)}
             )
             comparison["run"] = describe_evaluation("evaluate", config, args, suites) | {
                 "seconds": measured.seconds | {"comparison": comparing, "total": time.monotonic() - started}

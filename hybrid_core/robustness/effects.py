@@ -88,7 +88,9 @@ class _Variant:
         suite = clean[self.arms[0]][0].suite
         self.about = {"suite": suite, "perturbation": perturbation}
         sides = {_clean(arm): clean[arm] for arm in self.arms} | {_changed(arm): changed[arm] for arm in self.arms}
-        models = {side(arm): arm for arm in self.arms for side in (_clean, _changed)}  # one training: its noise is shared
+        models = {
+            side(arm): arm for arm in self.arms for side in (_clean, _changed)
+        }  # one training: its noise is shared
         self.sides = list(sides)
         self.scored = ScoredSuite(
             sides, name=suite, models=models, samples=rules.samples, confidence=rules.confidence, seed=rules.seed,

@@ -112,7 +112,9 @@ class _Groups:
 
 def _difference_rows(arm: _Groups, reference: _Groups, rules: Rules, flips: int) -> list[dict[str, Any]]:
     """Differences of two arms in every group, and that of their gaps, with p-values."""
-    changes = {group: found - reference.levels[group] for group, found in arm.levels.items() if group in reference.levels}
+    changes = {
+        group: found - reference.levels[group] for group, found in arm.levels.items() if group in reference.levels
+    }
     groups = [group for group in changes if group != GAP]
     suite, options = arm.scored.suite, {"flips": flips, "seed": rules.seed}
     tests: list[Contrast] = [[(1.0, arm.pair(reference, group))] for group in groups]

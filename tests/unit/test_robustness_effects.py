@@ -224,9 +224,7 @@ def test_seeds_of_an_arm_widen_its_level_and_cancel_in_a_paired_difference() -> 
 def test_what_a_perturbation_costs_one_arm_more_than_another() -> None:
     """Base loses a quarter in de, tuned half of that; in hi neither loses anything."""
     clean, half = [0.5, 0.5, 1.0, 1.0], {("mono", "hi", "hi"): [0.5, 0.5, 0.0, 0.0]}
-    base, tuned = (
-        [an_evaluation({("mono", "de", "de"): [x - loss for x in clean], **half})] for loss in (0.25, 0.125)
-    )
+    base, tuned = ([an_evaluation({("mono", "de", "de"): [x - loss for x in clean], **half})] for loss in (0.25, 0.125))
     before = [an_evaluation({("mono", "de", "de"): clean, **half})]
     rows, contrasts = perturbation_effects(
         {"base": before, "tuned": before}, {"typos": {"base": base, "tuned": tuned}}, RULES, flips=FLIPS
@@ -277,7 +275,11 @@ def test_only_differences_of_arms_by_seen_and_unseen_languages_are_tested() -> N
         cells: Cells = {("mono", lang, lang): by_language[i].tolist() for i, lang in enumerate(("de", "hi"))}
         return [an_evaluation(cells)]
 
-    arms = {"base": an_arm(scores), "even": an_arm(scores + gains), "seen only": an_arm(scores + gains * [[2.0], [0.0]])}
+    arms = {
+        "base": an_arm(scores),
+        "even": an_arm(scores + gains),
+        "seen only": an_arm(scores + gains * [[2.0], [0.0]]),
+    }
     rows = {(r["group"], r["arm"], r["reference"]): r["p"] for r in unseen(arms, ["de"])}
     assert {key for key, p in rows.items() if p is None} == {key for key in rows if not key[2]}
     assert rows["seen", "even", "base"] < 0.01 and rows["unseen", "even", "base"] < 0.01
