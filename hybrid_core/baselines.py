@@ -21,6 +21,8 @@ from hybrid_core.errors import RequestError, nearest
 Vectors = tuple[np.ndarray, np.ndarray]
 """Vectors of queries and of passages; their inner product is the score."""
 Method = Callable[[np.ndarray, np.ndarray, Sequence[str], Sequence[str]], Vectors]
+NEIGHBOURS = 10
+"""Default of what `csls` calls neighbours."""
 
 _ALL = ""  # key of the value fitted on all passages; no language has this code
 _ROWS_AT_ONCE, _COLUMNS_AT_ONCE = 512, 16384  # 64 MiB of float64 scores
@@ -35,6 +37,8 @@ def apply(
     passages: np.ndarray,
     query_languages: Sequence[str],
     passage_languages: Sequence[str],
+    *,
+    neighbours: int = NEIGHBOURS,
 ) -> Vectors:
     """Map the embeddings of one suite so that the inner product is the score of a free baseline.
 
@@ -44,6 +48,7 @@ def apply(
         passages: unit vectors [p, d], float32; the only thing that is fitted on.
         query_languages: language of each query [q].
         passage_languages: language of each passage [p].
+        neighbours: of `csls`.
 
     Returns:
         Query vectors [q, e] and passage vectors [p, e], float32; e is d, or d + 1 for csls.
@@ -62,6 +67,8 @@ def apply(
             raise ValueError(f"{what}: shape {vectors.shape} with {len(languages)} languages, d = {passages.shape[-1]}")
     if not len(passages):
         raise ValueError("a free baseline is fitted on passages; there is none")
+    if method == "csls":
+        return csls(queries, passages, query_languages, passage_languages, neighbours=neighbours)
     return METHODS[method](queries, passages, query_languages, passage_languages)
 
 
@@ -98,10 +105,8 @@ def top_component(
     passages: np.ndarray,
     query_languages: Sequence[str],
     passage_languages: Sequence[str],
-    *,
-    components: int = 1,
 ) -> Vectors:
-    """Language information removal (LIR): project each language's first principal components away, then renormalise.
+    """Language information removal (LIR): project each language's first principal component away, then renormalise.
 
     Yang et al. 2021 (arXiv 2109.04727): the components of a language are the first singular vectors of its texts, not
     centred, so that the first one is close to the direction of their mean. They take Wikipedia sentences for it, here it
@@ -114,25 +119,24 @@ def top_component(
         passages: as in `apply`.
         query_languages: as in `apply`.
         passage_languages: as in `apply`.
-        components: how many to remove per language.
     """
-    axes = language_components(passages, passage_languages, components)
+    axes = language_components(passages, passage_languages)
 
     def project(part: np.ndarray, language: str) -> np.ndarray:
         removed = axes.get(language, axes[_ALL])
-        return np.asarray(part - (part @ removed.T) @ removed)
+        return np.asarray(part - (part @ removed)[:, None] * removed)
 
     return _changed(queries, query_languages, project), _changed(passages, passage_languages, project)
 
 
-def language_components(passages: np.ndarray, languages: Sequence[str], components: int) -> dict[str, np.ndarray]:
-    """First right singular vectors [components, d], float64, of each language's passages and, under "", of all.
+def language_components(passages: np.ndarray, languages: Sequence[str]) -> dict[str, np.ndarray]:
+    """First right singular vector [d], float64, of each language's passages and, under "", of all.
 
     Taken from the d x d matrix of inner products, which is summed in blocks: memory does not grow with the passages.
     """
     squares = {language: _square(passages, rows) for language, rows in _rows(languages).items()}
     squares[_ALL] = np.sum(list(squares.values()), axis=0)
-    return {language: np.linalg.eigh(square)[1][:, ::-1][:, :components].T for language, square in squares.items()}
+    return {language: np.linalg.eigh(square)[1][:, -1] for language, square in squares.items()}
 
 
 def csls(
@@ -141,7 +145,7 @@ def csls(
     query_languages: Sequence[str],
     passage_languages: Sequence[str],
     *,
-    neighbours: int = 10,
+    neighbours: int = NEIGHBOURS,
 ) -> Vectors:
     """Cross-domain similarity local scaling: 2 cos(q, p) - r(p), which lowers passages that are near to everything.
 

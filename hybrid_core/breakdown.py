@@ -13,8 +13,8 @@ import numpy as np
 
 from hybrid_core.contrasts import numbers
 from hybrid_core.scored import Cells, Key, ScoredSuite, by_language
-from hybrid_core.stats.bootstrap import Replicates, interval
-from hybrid_core.stats.worst import cvar, worst, worst_interval
+from hybrid_core.stats.bootstrap import Estimate, interval
+from hybrid_core.stats.worst import cvar, worst
 
 Json = dict[str, Any]
 Suites = Mapping[str, ScoredSuite]
@@ -56,9 +56,7 @@ def _rows_of(data: ScoredSuite, arm: str, key: Key, confidence: float) -> dict[s
     if _has_worst(key):
         domains = _domains(data, arm, key)
         rows["domains"] = _each("domain", domains, confidence)
-        rows["worst"] = [
-            row | _interval(found, key, confidence) for row, found in _worst_of(key, languages, domains, cells)
-        ]
+        rows["worst"] = [row | numbers(found) for row, found in _worst_of(key, languages, domains, cells, confidence)]
     return rows
 
 
@@ -73,14 +71,15 @@ def _each(kind: str, cells: Cells, confidence: float) -> list[Json]:
     return [{kind: name} | numbers(interval(values[i], samples[:, i], confidence)) for i, name in enumerate(names)]
 
 
-def _worst_of(key: Key, languages: Cells, domains: Cells, cells: Cells) -> Iterator[tuple[Json, Replicates]]:
-    worse = key[1] == _RANKS
+def _worst_of(
+    key: Key, languages: Cells, domains: Cells, cells: Cells, confidence: float
+) -> Iterator[tuple[Json, Estimate]]:
     for statistic, (names, values, samples) in (("worst_language", languages), ("worst_domain", domains)):
         if len(names) > 1:
-            name, found = worst(values, samples, names, high_is_worse=worse)
+            name, found = worst(values, samples, names, confidence=confidence, **_scale(key))
             yield {"statistic": statistic, "name": name}, found
     if len(cells[0]) > 1:
-        yield {"statistic": "cvar_25", "name": ""}, cvar(*cells[1:], high_is_worse=worse)
+        yield {"statistic": "cvar_25", "name": ""}, cvar(*cells[1:], confidence=confidence, **_scale(key))
 
 
 def _worst_suites(suites: Suites, confidence: float) -> list[Json]:
@@ -91,10 +90,10 @@ def _worst_suites(suites: Suites, confidence: float) -> list[Json]:
     for key, arm in places:
         names, values, samples = _levels_by_suite(suites, key, arm)
         if len(names) > 1:
-            name, found = worst(values, samples, names, high_is_worse=key[1] == _RANKS)
+            name, found = worst(values, samples, names, confidence=confidence, **_scale(key))
             labels = {"suite": ALL_SUITES, "setting": key[0], "metric": key[1], "arm": arm}
             labels |= {"statistic": "worst_suite", "name": name}
-            rows.append(labels | _interval(found, key, confidence))
+            rows.append(labels | numbers(found))
     return rows
 
 
@@ -129,5 +128,7 @@ def _arms(data: ScoredSuite, key: Key) -> list[tuple[str, Json]]:
     ]
 
 
-def _interval(found: Replicates, key: Key, confidence: float) -> Json:
-    return numbers(worst_interval(found, confidence, highest=math.inf if key[1] == _RANKS else 1.0))
+def _scale(key: Key) -> dict[str, Any]:
+    """Which end of a metric is worse, and where it ends."""
+    ranks = key[1] == _RANKS
+    return {"high_is_worse": ranks, "highest": math.inf if ranks else 1.0}

@@ -4,7 +4,8 @@
 are paired (same questions, same resamples). Suites are independent strata, training seeds a level of their own.
 
     scored       all arms on one suite: levels and their replicates
-    contrasts    which arms are compared; differences, tests, shift effects
+    contrasts    which arms are compared; differences and tests
+    shift        differences outside the training domain minus those inside it
     breakdown    languages, domains, worst cases, rank distances
 """
 
@@ -19,9 +20,10 @@ import pyarrow as pa
 
 from hybrid_core.breakdown import breakdown_rows, rank_distance_rows
 from hybrid_core.config import EvaluateConfig
-from hybrid_core.contrasts import Free, Rules, contrasts, difference_rows, numbers, shift_rows
+from hybrid_core.contrasts import Free, Rules, contrasts, difference_rows, numbers
 from hybrid_core.evaluate import BIAS_METRICS, METRICS, Evaluation
 from hybrid_core.scored import ScoredSuite
+from hybrid_core.shift import shift_rows
 from hybrid_core.summary import heat_map
 
 Arms = Mapping[str, Mapping[str, Evaluation | Sequence[Evaluation]]]
@@ -61,10 +63,11 @@ def compare(
 
     Returns:
         Keys `arms`, `suites` (in_domain first), `in_domain`, `confidence`, `bootstrap_samples`, `free`, `seeds` (number per
-        arm: with one, intervals and p-values hold no noise of training), and lists of rows: `levels`, `differences` (p of
-        the paired randomisation test, p_holm, equivalent within margin), `shift_effects` (difference outside the training
-        domain, averaged over the shifted suites, minus the difference inside it), `shift_by_suite`, `languages`, `domains`,
-        `worst`, `rank_distances`, `heat_maps`, `histograms`. `pools`, `questions` and `candidate_text` are by suite.
+        arm: with one, intervals and p-values hold no noise of training), `top_k` (depth of `same_language_share` and the
+        histograms), and lists of rows: `levels`, `differences` (p of the paired randomisation test, p_holm, equivalent
+        within margin), `shift_effects` (difference outside the training domain, averaged over the shifted suites, minus the
+        difference inside it; p of flipped residuals, p_holm), `shift_by_suite`, `languages`, `domains`, `worst`,
+        `rank_distances`, `heat_maps`, `histograms`. `pools`, `questions`, `candidate_text` and `suite_domains` are by suite.
 
     Raises:
         ValueError: arms were scored on different questions; a free baseline or its model is not among the arms.
@@ -72,7 +75,7 @@ def compare(
     seeds: _Seeds = {arm: {s: _sequence(e) for s, e in by_suite.items()} for arm, by_suite in arms.items()}
     free = {} if free is None else free
     _check_free(free, list(arms))
-    rules = Rules(config.bootstrap_samples, config.confidence, seed, _margins(config) if margins is None else margins)
+    rules = rules_of(config, seed=seed, margins=margins)
     known = [in_domain] if in_domain is not None else []
     names = list(dict.fromkeys([*known, *(s for by_suite in arms.values() for s in by_suite)]))
     suites = {name: _scored(name, seeds, free, rules) for name in names}
@@ -80,7 +83,7 @@ def compare(
     shift_effects, shift_by_suite = shift_rows(suites, chosen, in_domain, rules)
     return {
         "arms": list(arms), "suites": names, "in_domain": in_domain,
-        "confidence": config.confidence, "bootstrap_samples": config.bootstrap_samples,
+        "confidence": config.confidence, "bootstrap_samples": config.bootstrap_samples, "top_k": config.top_k,
         "free": {arm: dict(what) for arm, what in free.items()},
         "seeds": {arm: max(map(len, by_suite.values())) for arm, by_suite in seeds.items()},
         "levels": _level_rows(suites, config.confidence),
@@ -100,8 +103,10 @@ def _check_free(free: Free, arms: Sequence[str]) -> None:
             raise ValueError(f"free baseline {arm!r} of {what['of']!r} is not among the arms {', '.join(arms)}")
 
 
-def _margins(config: EvaluateConfig) -> dict[str, float]:
-    return dict.fromkeys(IN_SHARES, config.margin)
+def rules_of(config: EvaluateConfig, *, seed: int, margins: Mapping[str, float] | None = None) -> Rules:
+    """What intervals and tests of a request are made with; arguments as in `compare`."""
+    known = dict.fromkeys(IN_SHARES, config.margin) if margins is None else margins
+    return Rules(config.bootstrap_samples, config.confidence, seed, known)
 
 
 def _scored(suite: str, seeds: _Seeds, free: Free, rules: Rules) -> ScoredSuite:
@@ -140,6 +145,7 @@ def _descriptions(suites: Mapping[str, ScoredSuite]) -> Json:
         "pools": {suite: e.pool_sizes for suite, e in first.items()},
         "questions": {suite: len(e.per_query["meaning_id"].unique()) for suite, e in first.items()},
         "candidate_text": {suite: e.candidate_text for suite, e in first.items()},
+        "suite_domains": {suite: [d for d in data.domains if d] for suite, data in suites.items()},
     }  # fmt: skip
 
 

@@ -15,13 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hybrid_core.scored import Key, ScoredSuite
-from hybrid_core.stats.bootstrap import Estimate, Replicates, mean_replicates
-from hybrid_core.stats.families import equivalent, holm
-from hybrid_core.stats.randomisation import flips_for, paired_difference, sign_flip_p
-from hybrid_core.stats.seeds import seed_multipliers
+from hybrid_core.significance import Pair, corrected, or_none, swap_p
+from hybrid_core.stats.bootstrap import Estimate, Replicates
+from hybrid_core.stats.families import equivalent
+from hybrid_core.stats.randomisation import flips_for
 
 Json = dict[str, Any]
 Free = Mapping[str, Mapping[str, str]]
@@ -62,117 +60,39 @@ def contrasts(arms: Sequence[str], free: Free) -> list[Contrast]:
 
 def difference_rows(suites: Suites, chosen: Sequence[Contrast], rules: Rules) -> list[Json]:
     """Differences of all levels, with p-values corrected within their families."""
-    tested = [(suite, *found) for suite, data in suites.items() for found in _shared(data, chosen)]
-    p_values = _p_values(suites, tested, rules)
-    adjusted = _adjusted(tested, p_values)
+    tested = {suite: _shared(data, chosen) for suite, data in suites.items()}
+    flips = flips_for(_largest_family(tested), samples=rules.samples, alpha=1.0 - rules.confidence)
     rows = []
-    for (suite, key, contrast), p, p_holm in zip(tested, p_values, adjusted, strict=True):
-        data = suites[suite]
-        change = data.levels[contrast.arm][key] - data.levels[contrast.reference][key]
-        row = _labels(contrast, suite=suite, setting=key[0], metric=key[1]) | _numbers(change, rules)
-        rows.append(row | {"p": _or_none(p), "p_holm": _or_none(p_holm)} | _equivalence(change, key[1], rules))
-    return rows
-
-
-_Tested = tuple[str, Key, Contrast]
+    for suite, data in suites.items():
+        pairs = [[(1.0, Pair(data.side(c.arm, key), data.side(c.reference, key)))] for key, c in tested[suite]]
+        p_values = swap_p(pairs, flips=flips, seed=rules.seed, suite=suite)
+        for (key, c), p in zip(tested[suite], p_values, strict=True):
+            change = data.levels[c.arm][key] - data.levels[c.reference][key]
+            about = labels(c, suite=suite, setting=key[0], metric=key[1])
+            row = about | numbers(change.estimate(rules.confidence)) | {"p": or_none(p)}
+            rows.append(row | equivalence(change, key[1], rules))
+    kinds = {(c.arm, c.reference): c.kind for c in chosen}
+    return corrected(rows, lambda row: (row["metric"], kinds[row["arm"], row["reference"]]))
 
 
 def _shared(data: ScoredSuite, chosen: Sequence[Contrast]) -> list[tuple[Key, Contrast]]:
     """(Key, contrast) where both arms have a level."""
     return [
-        (key, c) for key in data.keys for c in chosen
-        if key in data.levels.get(c.arm, {}) and key in data.levels.get(c.reference, {})
-    ]  # fmt: skip
-
-
-def _p_values(suites: Suites, tested: Sequence[_Tested], rules: Rules) -> np.ndarray:
-    found = np.full(len(tested), np.nan)
-    family = max(_family_sizes(tested).values(), default=0)
-    flips = flips_for(family, samples=rules.samples, alpha=1.0 - rules.confidence)
-    for suite, data in suites.items():
-        places = [i for i, t in enumerate(tested) if t[0] == suite]
-        if places:
-            found[places] = _suite_p_values(data, [tested[i][1:] for i in places], flips, rules.seed)
-    return found
-
-
-def _suite_p_values(data: ScoredSuite, tests: Sequence[tuple[Key, Contrast]], flips: int, seed: int) -> np.ndarray:
-    differences = np.empty((len(data.clusters), len(tests)))
-    models = {data.models[arm]: len(data.sums[arm]) for _, c in tests for arm in (c.arm, c.reference)}
-    noise = {model: np.zeros((seeds, len(tests))) for model, seeds in models.items() if seeds > 1}
-    for column, (key, c) in enumerate(tests):
-        sides = [[seed_sums[key] for seed_sums in data.sums[arm]] for arm in (c.arm, c.reference)]
-        differences[:, column], *levels = paired_difference(*sides)
-        for arm, values, sign in zip((c.arm, c.reference), levels, (1.0, -1.0), strict=True):
-            if data.models[arm] in noise:
-                noise[data.models[arm]][:, column] += sign * (values - values.mean())
-    training = [
-        (seed_multipliers(models[model], samples=flips, seed=seed, model=model, purpose="flips"), deviations)
-        for model, deviations in noise.items()
+        (key, c) for key in data.keys for c in chosen if data.has_level(c.arm, key) and data.has_level(c.reference, key)
     ]
-    return sign_flip_p(differences, flips=flips, seed=seed, stratum=data.suite, training=training)
 
 
-def _family(test: _Tested) -> tuple[str, str]:
-    return test[1][1], test[2].kind
-
-
-def _family_sizes(tested: Sequence[_Tested]) -> dict[tuple[str, str], int]:
+def _largest_family(tested: Mapping[str, Sequence[tuple[Key, Contrast]]]) -> int:
     sizes: dict[tuple[str, str], int] = {}
-    for test in tested:
-        sizes[_family(test)] = sizes.get(_family(test), 0) + 1
-    return sizes
+    for tests in tested.values():
+        for (_, metric), c in tests:
+            sizes[metric, c.kind] = sizes.get((metric, c.kind), 0) + 1
+    return max(sizes.values(), default=0)
 
 
-def _adjusted(tested: Sequence[_Tested], p_values: np.ndarray) -> np.ndarray:
-    found = np.full(len(tested), np.nan)
-    families: dict[tuple[str, str], list[int]] = {}
-    for i, test in enumerate(tested):
-        families.setdefault(_family(test), []).append(i)
-    for places in families.values():
-        found[places] = holm(p_values[places])
-    return found
-
-
-def shift_rows(
-    suites: Suites, chosen: Sequence[Contrast], in_domain: str | None, rules: Rules
-) -> tuple[list[Json], list[Json]]:
-    """Difference-in-differences: does a contrast grow (positive) or shrink when the domain changes?
-
-    Returns:
-        One row per setting, metric and contrast for the mean over the shifted suites; and one per shifted suite. None
-        where the training domain is not known.
-    """
-    effects: list[Json] = []
-    by_suite: list[Json] = []
-    if in_domain is None:
-        return effects, by_suite
-    for key in suites[in_domain].keys:
-        for c in chosen:
-            change = {
-                suite: data.levels[c.arm][key] - data.levels[c.reference][key]
-                for suite, data in suites.items()
-                if key in data.levels.get(c.arm, {}) and key in data.levels.get(c.reference, {})
-            }
-            outside = [change[suite] for suite in change if suite != in_domain]
-            if in_domain not in change or not outside:
-                continue
-            labels = _labels(c, setting=key[0], metric=key[1])
-            effect = mean_replicates(outside) - change[in_domain]
-            effects.append(labels | _numbers(effect, rules) | _equivalence(effect, key[1], rules))
-            by_suite += [
-                {"suite": suite} | labels | _numbers(change[suite] - change[in_domain], rules)
-                for suite in change if suite != in_domain
-            ]  # fmt: skip
-    return effects, by_suite
-
-
-def _labels(contrast: Contrast, **labels: str) -> Json:
-    return {**labels, "arm": contrast.arm, "reference": contrast.reference}
-
-
-def _numbers(found: Replicates, rules: Rules) -> Json:
-    return numbers(found.estimate(rules.confidence))
+def labels(contrast: Contrast, **others: str) -> Json:
+    """What a row is about."""
+    return {**others, "arm": contrast.arm, "reference": contrast.reference}
 
 
 def numbers(estimate: Estimate) -> Json:
@@ -180,10 +100,7 @@ def numbers(estimate: Estimate) -> Json:
     return {"value": estimate.value, "low": estimate.low, "high": estimate.high}
 
 
-def _equivalence(change: Replicates, metric: str, rules: Rules) -> Json:
+def equivalence(change: Replicates, metric: str, rules: Rules) -> Json:
+    """Whether a difference lies within the metric's margin, as part of a row; None where the metric has none."""
     margin = rules.margins.get(metric) or None
     return {"equivalent": equivalent(change, margin, rules.confidence), "margin": margin}
-
-
-def _or_none(p: float) -> float | None:
-    return None if np.isnan(p) else float(p)

@@ -24,7 +24,7 @@ from hybrid_core.evaluate import Evaluation, evaluate, score
 from hybrid_core.metrics.geometry import geometry
 from hybrid_core.robustness.distractors import DISTRACTORS, NormalForms, added_passages, passages_of, with_distractors
 from hybrid_core.robustness.lexicon import Lexicon
-from hybrid_core.robustness.perturbations import changed_share, perturbed
+from hybrid_core.robustness.perturbations import changed_share, perturbation_of, perturbed, rates_of
 
 Embeddings = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Suite name -> unit vectors of its queries and of its passages."""
@@ -68,9 +68,12 @@ def with_variants(
     """
     found = []
     extra, forms = passages_of(suites if config.distractors else ()), NormalForms()
+    rates = rates_of(config.perturbation_rates, config.perturbations)
     for suite in suites:
         found.append(suite)
-        found += [perturbed(suite, name, seed=seed, lexicon=lexicon) for name in config.perturbations]
+        found += [
+            perturbed(suite, name, seed=seed, rate=rates.get(name), lexicon=lexicon) for name in config.perturbations
+        ]
         if config.distractors:
             found += with_distractors(suite, extra, counts=config.distractors, seed=seed, forms=forms)
     return found
@@ -96,23 +99,26 @@ def measure(suites: Sequence[Suite], vectors: Embeddings, config: EvaluateConfig
         name, _, variant = suite.name.partition(VARIANT)
         if variant:
             variants.setdefault(name, {})[variant] = evaluation
-            if variant in config.perturbations:
+            if perturbation_of(variant):
                 found.changed.setdefault(name, {})[variant] = changed_share(by_name[name], suite)
             continue
         evaluations[name] = evaluation
         with found.timed("free_baselines"):
             for method in (m for m in config.baselines if m != BM25):
-                found.free.setdefault(method, {})[name] = evaluate_free(suite, method, queries, passages, config.top_k)
+                found.free.setdefault(method, {})[name] = evaluate_free(suite, method, queries, passages, config)
         with found.timed("geometry"):
             rows = geometry(suite, queries, passages, seed=seed) if config.geometry else []
             found.geometry.extend({"suite": name, **row} for row in rows)
     return found
 
 
-def evaluate_free(suite: Suite, method: str, queries: np.ndarray, passages: np.ndarray, top_k: int) -> Evaluation:
+def evaluate_free(
+    suite: Suite, method: str, queries: np.ndarray, passages: np.ndarray, config: EvaluateConfig
+) -> Evaluation:
     """Score an encoder after a change of its vectors that needs no training (`baselines.METHODS`)."""
-    changed = baselines.apply(method, queries, passages, suite.queries.languages, suite.passages.languages)
-    return evaluate(suite, *changed, top_k=top_k)
+    languages = suite.queries.languages, suite.passages.languages
+    changed = baselines.apply(method, queries, passages, *languages, neighbours=config.csls_neighbours)
+    return evaluate(suite, *changed, top_k=config.top_k)
 
 
 def evaluate_bm25(suites: Sequence[Suite], config: EvaluateConfig) -> dict[str, Evaluation]:

@@ -132,7 +132,8 @@ class BatchPlan:
     def hash(self) -> str:
         """Identity of the whole sequence: equal hashes mean equal batches at every step."""
         negatives = {
-            name: [c.hard_negatives, c.negative_language] if c.hard_negatives else [] for name, c in self._negatives.items()
+            name: [c.hard_negatives, c.negative_language] if c.hard_negatives else []
+            for name, c in self._negatives.items()
         }
         identity = {"data": self._corpora, "negatives": negatives, "plan": self._decisive()}
         return digest(identity | {"seed": self.seed, "global_batch": self._batch, "version": _VERSION})

@@ -11,13 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hybrid_core.baselines import languages_without_passages
-from hybrid_core.comparison import compare
+from hybrid_core.comparison import compare, rules_of
 from hybrid_core.config import EvaluateConfig
-from hybrid_core.data.suites import Suite
+from hybrid_core.contrasts import Rules
+from hybrid_core.data.suites import SETTINGS, Suite
 from hybrid_core.evaluate import Evaluation
 from hybrid_core.measure import BM25, Measurement, evaluate_bm25
 from hybrid_core.robustness.effects import perturbation_effects
 from hybrid_core.robustness.unseen import unseen_effects
+from hybrid_core.significance import corrected
+from hybrid_core.stats.randomisation import flips_for
 
 Json = dict[str, Any]
 Measured = Mapping[str, Sequence[Measurement]]
@@ -54,22 +57,55 @@ def compare_measured(
         for suite in suites
         if (missing := languages_without_passages(suite.queries.languages, suite.passages.languages))
     }
-    bootstrap: Json = {"samples": config.bootstrap_samples, "confidence": config.confidence, "seed": seed}
-    comparison["perturbations"] = [
-        row | _changed(seeds[0], row)
-        for model, seeds in measured.items()
-        for suite in seeds[0].variants
-        for row in perturbation_effects(
-            [m.evaluations[suite] for m in seeds], _variants_of(seeds, suite), arm=model, **bootstrap
-        )
-    ]
+    rules = rules_of(config, seed=seed)
+    comparison["perturbations"], comparison["perturbation_contrasts"] = _perturbations(measured, rules)
     comparison["geometry"] = [{"arm": model, **row} for model, seeds in measured.items() for row in seeds[0].geometry]
-    comparison["unseen"] = [
-        row
-        for suite in (comparison["suites"] if seen else ())
-        for row in unseen_effects({m: arms[m][suite] for m in measured}, seen, **bootstrap)
-    ]
+    comparison["unseen"] = _unseen({m: arms[m] for m in measured}, comparison["suites"] if seen else (), seen, rules)
     return comparison
+
+
+def _perturbations(measured: Measured, rules: Rules) -> tuple[list[Json], list[Json]]:
+    """What variants of suites cost each model, and whether one model loses more than another."""
+    first = next(iter(measured.values()))[0]
+    flips = flips_for(_perturbation_tests(first, len(measured)), samples=rules.samples, alpha=1.0 - rules.confidence)
+    losses: list[Json] = []
+    contrasts: list[Json] = []
+    for suite, names in first.variants.items():
+        clean = {model: [m.evaluations[suite] for m in seeds] for model, seeds in measured.items()}
+        variants = {
+            name: {model: [m.variants[suite][name] for m in seeds] for model, seeds in measured.items()}
+            for name in names
+        }
+        found = perturbation_effects(clean, variants, rules, flips=flips)
+        losses += [row | _changed(first, row) for row in found[0]]
+        contrasts += found[1]
+    return corrected(losses, _perturbation_family), corrected(contrasts, _perturbation_family)
+
+
+def _perturbation_family(row: Json) -> tuple[str, ...]:
+    """All suites, perturbations, settings and arms together; by language or domain, the rows of one table."""
+    part = "language" * bool(row["language"]) + "domain" * bool(row["domain"])
+    return (row["metric"], part, *((row["suite"], row["perturbation"]) if part else ()))
+
+
+def _perturbation_tests(measurement: Measurement, models: int) -> int:
+    """No fewer than the tests of a family about all queries."""
+    variants = sum(len(names) for names in measurement.variants.values())
+    return variants * len(SETTINGS) * max(models, models * (models - 1) // 2)
+
+
+def _unseen(
+    models: Mapping[str, Mapping[str, Sequence[Evaluation]]], suites: Sequence[str], seen: Sequence[str], rules: Rules
+) -> list[Json]:
+    """Languages seen in training and not, on every suite; one family of tests about all queries, one about domains."""
+    most = len(suites) * len(SETTINGS) * 5 * len(models) * (len(models) - 1) // 2  # groups: at most four, and the gap
+    flips = flips_for(most, samples=rules.samples, alpha=1.0 - rules.confidence)
+    rows = [
+        row
+        for suite in suites
+        for row in unseen_effects({m: by_suite[suite] for m, by_suite in models.items()}, seen, rules, flips=flips)
+    ]
+    return corrected(rows, lambda row: (row["metric"], bool(row["domain"])))
 
 
 def _changed(measurement: Measurement, row: Json) -> Json:
@@ -78,10 +114,6 @@ def _changed(measurement: Measurement, row: Json) -> Json:
     if shares is None or row["domain"]:
         return {}
     return {"changed": shares[row["language"]] if row["language"] else sum(shares.values()) / len(shares)}
-
-
-def _variants_of(seeds: Sequence[Measurement], suite: str) -> dict[str, list[Evaluation]]:
-    return {name: [m.variants[suite][name] for m in seeds] for name in seeds[0].variants[suite]}
 
 
 Arms = dict[str, dict[str, Sequence[Evaluation]]]

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from hybrid_core.evaluate import Evaluation
+from hybrid_core.significance import Side
 from hybrid_core.stats.bootstrap import ClusterBootstrap, Replicates, average
 from hybrid_core.stats.seeds import over_seeds, seed_multipliers
 from hybrid_core.stats.sums import ScoreTable, Sums
@@ -106,19 +107,36 @@ class ScoredSuite:
         return {arm: self._macro(arm, seeds) for arm, seeds in self.sums.items()}
 
     def _macro(self, arm: str, seeds: Sequence[Mapping[Key, Sums]]) -> dict[Key, Replicates]:
-        if not seeds[0]:
-            return {}
-        found = [self.bootstrap.replicates_of(list(data.values())) for data in seeds]
-        values = np.stack([v for v, _ in found])
-        samples = np.stack([s.T for _, s in found])
+        keys = list(seeds[0])
+        found = self.replicates(arm, [[data[key] for data in seeds] for key in keys])
+        return dict(zip(keys, found, strict=True))
+
+    def has_level(self, arm: str, key: Key) -> bool:
+        """Whether an arm was scored in a setting and metric."""
+        return key in self.levels.get(arm, {})
+
+    def side(self, arm: str, key: Key) -> Side:
+        """An arm's sums as one side of a contrast. The arm must have the setting."""
+        return Side(self.models[arm], [data[key] for data in self.sums[arm]])
+
+    def part(self, arm: str, setting: str, metric: str, domain: str | None = None) -> list[Sums]:
+        """Sums of every seed of an arm: of all rows, or of those of a domain."""
+        if domain is None:
+            return [data[setting, metric] for data in self.sums[arm]]
+        return [table.sums(setting, metric, domain=domain) for table in self._tables[arm]]
+
+    def replicates(self, arm: str, parts: Sequence[Sequence[Sums]]) -> list[Replicates]:
+        """Macro averages of an arm over the cells of each part (which has sums for every seed)."""
+        if not parts:
+            return []
+        found = [self.bootstrap.replicates_of(seed) for seed in zip(*parts, strict=True)]
+        values, samples = np.stack([v for v, _ in found]), np.stack([s.T for _, s in found])
         value, replicates = over_seeds(values, samples, self._multipliers[arm])
-        return {key: Replicates(float(value[i]), replicates[:, i]) for i, key in enumerate(seeds[0])}
+        return [Replicates(float(value[i]), replicates[:, i]) for i in range(len(parts))]
 
     def cells(self, arm: str, setting: str, metric: str) -> Cells:
         """Means of the cells, named query language, tab, pool language. The arm must have the setting."""
-        return self._cells(arm, [data[setting, metric] for data in self.sums[arm]])
-
-    def _cells(self, arm: str, seeds: Sequence[Sums]) -> Cells:
+        seeds = self.part(arm, setting, metric)
         found = [self.bootstrap.cell_replicates(data) for data in seeds]
         values, samples = np.stack([v for v, _ in found]), np.stack([s for _, s in found])
         names = ["\t".join(cell) for cell in seeds[0].cells]
@@ -127,22 +145,8 @@ class ScoredSuite:
     def by_domain(self, arm: str, setting: str, metric: str) -> Cells:
         """Macro averages over the cells of each domain. The arm must have the setting."""
         names = self._tables[arm][0].domains
-        found = [
-            self.bootstrap.replicates_of([table.sums(setting, metric, domain=domain) for domain in names])
-            for table in self._tables[arm]
-        ]
-        values, samples = np.stack([v for v, _ in found]), np.stack([s.T for _, s in found])
-        return list(names), *over_seeds(values, samples, self._multipliers[arm])
-
-    def by_language_and_domain(self, arm: str, setting: str, metric: str) -> Cells:
-        """Means over the cells of each query language in each domain, named language, tab, domain; NaN without queries."""
-        found = {
-            domain: by_language(self._cells(arm, [t.sums(setting, metric, domain=domain) for t in self._tables[arm]]))
-            for domain in self.domains
-        }
-        names = [f"{language}\t{domain}" for domain, (languages, _, _) in found.items() for language in languages]
-        values = np.concatenate([values for _, values, _ in found.values()])
-        return names, values, np.concatenate([samples for *_, samples in found.values()], axis=1)
+        found = self.replicates(arm, [self.part(arm, setting, metric, domain) for domain in names])
+        return list(names), np.array([r.value for r in found]), np.stack([r.samples for r in found], axis=1)
 
     def scores(self, arm: str, setting: str, metric: str) -> np.ndarray:
         """Defined scores of single queries, those of all seeds one after another."""

@@ -65,7 +65,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             )
             comparing = time.monotonic() - before
             comparison["certificate"] = certificate(
-                config, suites, {"model": base}, {"model": [measured]}, {"model": plan_of(base)}
+                config, whole, {"model": base}, {"model": [measured]}, {"model": plan_of(base)}
             )
             comparison["run"] = describe_evaluation("evaluate", config, args, suites) | {
                 "notes": notes,

@@ -25,6 +25,7 @@ from hybrid_core.model import Kind, exported_model, load_encoder
 from hybrid_core.results import compare_measured
 from hybrid_core.robustness.lexicon import Lexicon, build_lexicon, read_lexicon
 from hybrid_core.search import top_k
+from hybrid_core.settings import digest
 from hybrid_core.storage import absolute, join
 from ray_jobs.embed import embed_texts, weights_of
 
@@ -156,11 +157,21 @@ def certificate(
     measured: Mapping[str, Sequence[Measurement]],
     plans: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What the results depend on, and the checks that they depend on nothing else; models and plans by training."""
+    """What the results depend on, and the checks that they depend on nothing else.
+
+    Args:
+        config: the request.
+        suites: every one that was scored, variants too.
+        models: training -> model.
+        measured: by arm.
+        plans: training -> hash of its plan.
+    """
     weights = {name: weights_of(uri) for name, uri in models.items()}
     encoding = {key: getattr(config.encode, key) for key in ("precision", "actors", "tokens_per_batch")}
     checks = [m.checks for seeds in measured.values() for m in seeds]
+    lexicon = _lexicon(config) if "code_switching" in config.evaluate.perturbations else None
     return identities(suites, weights=weights, plans=plans) | {
+        "lexicon": digest(lexicon) if lexicon is not None else None,
         "encoding": encoding,
         "checks": summary_of_checks(checks),
     }

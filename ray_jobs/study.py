@@ -114,7 +114,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
                 config, found.measured, suites,
                 in_domain=in_domain(config, suites) or suites[0].name, seen=seen_languages(config),
             )  # fmt: skip
-            comparison["certificate"] = certificate(config, suites, found.models, found.measured, found.plans)
+            comparison["certificate"] = certificate(config, whole, found.models, found.measured, found.plans)
             comparison["run"] = describe_training("study", config, args, suites, _seeds(config)) | {
                 "seconds": found.seconds | {"total": time.monotonic() - started},
                 "plans": found.plans,

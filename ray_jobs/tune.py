@@ -108,7 +108,7 @@ def run(config: Config, args: argparse.Namespace) -> Outcome:
             )  # fmt: skip
             plans = {name: check_plan(trial).hash for name, (trial, _, _) in trials.items()}
             models = {name: model for name, (_, model, _) in trials.items()}
-            comparison["certificate"] = certificate(config, suites, models, arms, plans)
+            comparison["certificate"] = certificate(config, whole, models, arms, plans)
             comparison["run"] = describe_training("tune", config, args, suites, chosen.seeds) | {
                 "seconds": {"total": time.monotonic() - started},
                 "notes": notes_on(whole, config.evaluate),

@@ -112,11 +112,19 @@ class EvaluateConfig:
         low=1,
         high=10**9,
     )
+    csls_neighbours: int = setting(
+        10, "nearest passages per language by which the baseline csls measures crowding", low=1, high=1000
+    )
     geometry: bool = setting(True, "measure how embeddings lie in space (diagnostics, never targets)")
     perturbations: tuple[str, ...] = setting(
         (),
         "changes of the queries, each measured against the clean suite; all but truncation keep the meaning",
         choices=("case", "punctuation", "diacritics", "typos", "transliteration", "code_switching", "truncation"),
+    )
+    perturbation_rates: tuple[str, ...] = setting(
+        (),
+        "how much a perturbation changes, as in `typos=0.1,truncation=0.5`: typos per letter (unset: 0.05), share cut off by "
+        "truncation (1/3), probability of a switched word (0.5), of upper case (0.5); the others have no rate",
     )
     lexicon: str | None = setting(
         None,

@@ -40,6 +40,7 @@ from hybrid_core.robustness.lexicon import Lexicon, switch_words
 from hybrid_core.robustness.transliteration import to_latin
 from hybrid_core.robustness.typos import mistype
 
+_AT = "@"
 Change = Callable[[str, str, np.random.Generator, float], str]
 """(text, language, generator, rate) -> text."""
 
@@ -153,12 +154,14 @@ def perturbed(
         suite: the clean suite.
         name: one of PERTURBATIONS.
         seed: of the random edits.
-        rate: how much is changed, in (0, 1] (for `case` [0, 1]); None: the default of the table in this module.
+        rate: how much is changed, in (0, 1] (for `case` [0, 1]); None: the default of the table in this module. The name of
+            the variant says a rate that is given.
         lexicon: translations, for `code_switching` only.
 
     Raises:
         RequestError: unknown name, a rate that is out of range or has no meaning there, no lexicon.
     """
+    given = rate
     perturbation, rate = _checked(name, rate)
     change = switch_words(lexicon) if name == "code_switching" and lexicon is not None else perturbation.change
     q = suite.queries
@@ -166,7 +169,45 @@ def perturbed(
         _changed(change, id, language, text, rate, seed, name)
         for id, language, text in zip(q.ids, q.languages, q.texts, strict=True)
     ]
-    return replace(suite, name=f"{suite.name}{VARIANT}{name}", queries=replace(q, texts=texts, sentences=list(texts)))
+    variant = name if given is None else f"{name}{_AT}{given:g}"
+    return replace(
+        suite, name=f"{suite.name}{VARIANT}{variant}", queries=replace(q, texts=texts, sentences=list(texts))
+    )
+
+
+def perturbation_of(variant: str) -> str | None:
+    """The perturbation that a variant is named by (`typos`, `typos@0.1`); None for a variant that changes no query."""
+    name = variant.partition(_AT)[0]
+    return name if name in PERTURBATIONS else None
+
+
+def rates_of(stated: Sequence[str], perturbations: Sequence[str]) -> dict[str, float]:
+    """Perturbation -> rate, from texts like `typos=0.1`.
+
+    Args:
+        stated: of the request.
+        perturbations: those of the request.
+
+    Raises:
+        RequestError: another form, a perturbation that is not asked for or named twice. Ranges are checked by `perturbed`.
+    """
+    found: dict[str, float] = {}
+    for text in stated:
+        name, _, rate = text.partition("=")
+        if name not in perturbations or name in found:
+            what = (
+                "is named twice"
+                if name in found
+                else f"is not among evaluate.perturbations{nearest(name, perturbations)}"
+            )
+            raise RequestError(f"evaluate.perturbation_rates={text!r}: {name!r} {what}")
+        try:
+            found[name] = float(rate)
+        except ValueError:
+            raise RequestError(
+                f"evaluate.perturbation_rates={text!r}: write a name and a number, as in typos=0.1"
+            ) from None
+    return found
 
 
 def _checked(name: str, rate: float | None) -> tuple[Perturbation, float]:

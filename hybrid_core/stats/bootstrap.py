@@ -82,7 +82,8 @@ class ClusterBootstrap:
         self.confidence = confidence
         generator = np.random.default_rng(derive_key(seed, "bootstrap", stratum))
         self.weights = np.ones((samples, len(self.clusters)))
-        for members in _strata(len(self.clusters), strata):
+        self.strata = _strata(len(self.clusters), strata)
+        for members in self.strata:
             self.weights[:, members] = _rescaled_draws(len(members), samples, generator)
 
     def replicates(self, data: Sums) -> tuple[float, np.ndarray]:

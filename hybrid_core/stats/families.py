@@ -7,6 +7,10 @@ family because a reader looks through all of them for the ones that stand out. M
 mAP decides, and correcting for its near-copies would only hide differences. Adding free baselines to a report does not weaken
 what it says about models.
 
+The same holds for each of the other questions, which are families of their own: shift effects (over all settings and
+contrasts), shift effects by suite, what perturbations cost, whether they cost one model more than another, and differences
+in seen and unseen languages. Rows by language or domain are not mixed with those about all queries.
+
 **Equivalence.** "Not significant" is no evidence of sameness. Two arms are called equivalent if two one-sided tests reject
 that they differ by the margin or more: the interval of confidence 1 - 2 alpha lies inside (-margin, margin) (Schuirmann
 1987). Each such statement errs with probability alpha at most; they are not corrected for their number.

@@ -42,6 +42,20 @@ class Sums:
             found.setdefault(bytes(column), []).append(cell)
         return list(found.items())
 
+    @property
+    def query_languages(self) -> list[str]:
+        """Query languages of the cells, sorted."""
+        return sorted({query for query, _ in self.cells})
+
+    def only(self, chosen: Sequence[int]) -> Sums:
+        """The sums of some cells, by their places; all clusters stay."""
+        cells = tuple(self.cells[i] for i in chosen)
+        return Sums(cells, self.clusters, self.totals[:, chosen], self.counts[:, chosen])
+
+    def asked_in(self, language: str) -> Sums:
+        """The sums of the cells of one query language."""
+        return self.only([i for i, (query, _) in enumerate(self.cells) if query == language])
+
     def means(self) -> np.ndarray:
         """Mean of each cell [cells]; NaN where it has no score."""
         totals, counts = self.totals.sum(0), self.counts.sum(0)

@@ -172,14 +172,22 @@ def test_the_removed_component_is_the_first_singular_vector_of_the_language() ->
             assert side[rows] == pytest.approx(unit(plain[rows] - np.outer(plain[rows] @ axis, axis)), abs=1e-6)
 
 
-def test_several_components_leave_nothing_in_their_span(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_component_is_summed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     queries, passages, languages = planted(6, offset=1.0)
+    whole = baselines.top_component(queries, passages, languages, languages)
     monkeypatch.setattr(baselines, "_COLUMNS_AT_ONCE", 7)
-    _, p = baselines.top_component(queries, passages, languages, languages, components=3)
-    rows = np.array(languages) == "de"
-    axes = np.linalg.svd(passages[rows].astype(np.float64), full_matrices=False)[2]
-    assert np.abs(p[rows] @ axes[:3].T).max() < 1e-6
-    assert np.abs(p[rows] @ axes[3]).max() > 0.1
+    for one, other in zip(whole, baselines.top_component(queries, passages, languages, languages), strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+
+
+def test_the_number_of_neighbours_reaches_csls() -> None:
+    queries, passages, languages = planted(6, offset=1.0)
+    found = {
+        k: apply("csls", queries, passages, languages, languages, neighbours=k)[1][:, -1] for k in (1, 4)
+    }  # fmt: skip
+    for k, density in found.items():
+        assert density == pytest.approx(neighbourhood(passages, languages, k), abs=1e-6)
+    assert (found[1] > found[4]).any()
 
 
 # --- csls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,45 @@ def test_embeddings_in_a_batch_are_those_of_a_text_alone(encoder_directory: Path
         encoder, [suite], {suite.name: (queries, passages)}, precision="float32", seed=0
     )
     assert found["encoding"] < found["tolerance"] == 1e-5
+    assert found["scores"] <= found["score_tolerance"] == 1e-3
     assert found["order"] == {suite.name: True}
     said = certificate.summary_of_checks([found])
     assert said["batch size of encoding"].startswith("same") and said["order of passages and queries"].startswith(
         "same"
     )
 
+    assert said["batch size of encoding, scores"].startswith("same scores")
+
     wrong = {suite.name: (np.roll(queries, 1, axis=0), passages)}
     noticed = certificate.check_invariance(encoder, [suite], wrong, precision="float32", seed=0)
-    assert certificate.summary_of_checks([found, noticed])["batch size of encoding"].startswith("NOT the same")
+    said = certificate.summary_of_checks([found, noticed])
+    assert said["batch size of encoding"].startswith("NOT the same")
+    assert said["batch size of encoding, scores"].startswith("NOT the same scores")
+
+
+def test_passages_of_another_batch_are_noticed_by_the_scores_of_a_query(encoder_directory: Path) -> None:
+    """Stored vectors of relevant passages moved away: a query that is encoded alone finds them again."""
+    encoder, suite = load_encoder(ModelConfig(name=str(encoder_directory))), a_suite_of_texts()
+    queries = encode(encoder, suite.queries.texts, "query")
+    passages = encode(encoder, suite.passages.texts, "passage")
+    options = {"precision": "float32", "seed": 0, "sample": 8}
+    cosine, score = certificate.encoding_deviation(encoder, suite, queries, passages, **options)
+    assert cosine < 1e-5 and score == 0.0
+    cosine, score = certificate.encoding_deviation(encoder, suite, queries, -passages, **options)
+    assert cosine == pytest.approx(2.0, abs=1e-4) and score > 0.05
+
+
+def test_every_suite_is_encoded_one_by_one_and_variants_are_checked_by_order_only(encoder_directory: Path) -> None:
+    encoder = load_encoder(ModelConfig(name=str(encoder_directory)))
+    first = a_suite_of_texts()
+    suites = [first, replace(first, name="second"), replace(first, name="second~typos")]
+    right = encode(encoder, first.queries.texts, "query"), encode(encoder, first.passages.texts, "passage")
+    wrong = np.roll(right[0], 1, axis=0), right[1]
+    for bad, same in (("second", False), ("second~typos", True)):
+        vectors = {s.name: wrong if s.name == bad else right for s in suites}
+        found = certificate.check_invariance(encoder, suites, vectors, precision="float32", seed=0)
+        assert (found["encoding"] <= found["tolerance"]) == same
+        assert set(found["order"]) == {s.name for s in suites}
 
 
 def a_suite_of_texts() -> Suite:
@@ -74,7 +105,7 @@ def test_the_record_names_code_libraries_data_weights_and_plans() -> None:
     suite, other = a_suite(0), a_suite(1)
     found = certificate.identities([suite], weights={"base": "w"}, plans={"base": "", "hybrid": "p"})
     assert found["commit"] and found["versions"]["torch"].startswith("2.")
-    assert set(found["versions"]) >= {"ray", "bm25s", "scipy", "scikit-learn"}
+    assert set(found["versions"]) >= {"ray", "bm25s", "anyascii", "scipy", "scikit-learn"}
     assert "not installed" not in found["versions"].values()
     assert found["code"] == certificate.code_hash()
     assert found["data"] == {"made_up": suite.fingerprint} != {"made_up": other.fingerprint}

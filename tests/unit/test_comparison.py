@@ -330,3 +330,64 @@ def test_a_metric_that_is_nowhere_defined_has_no_p_value() -> None:
 def test_the_mean_over_seeds_is_that_of_every_query() -> None:
     mean = mean_over_seeds([a_noisy_arm(0.2, 1), a_noisy_arm(0.4, 1)])
     assert mean.per_query["mAP"].to_numpy() == pytest.approx(a_noisy_arm(0.3, 1).per_query["mAP"].to_numpy())
+
+
+def a_shifted_comparison(change: float, *, everywhere: float = 0.0) -> dict[str, object]:
+    """Arms that differ by `everywhere`, and outside the domain by `change` more; noise of questions beside it."""
+    arms = {
+        "base": {"home": a_noisy_arm(0.3, 1, questions=80), "law": a_noisy_arm(0.2, 2, questions=80)},
+        "mono": {
+            "home": a_noisy_arm(0.3 + everywhere, 3, questions=80),
+            "law": a_noisy_arm(0.2 + everywhere + change, 4, questions=80),
+        },
+    }
+    return compare(arms, CONFIG, in_domain="home", seed=0)
+
+
+@pytest.mark.parametrize("key", ["shift_effects", "shift_by_suite"])
+def test_a_shift_effect_is_tested_whatever_the_arms_differ_by_everywhere(key: str) -> None:
+    p = {
+        (change, everywhere): find(a_shifted_comparison(change, everywhere=everywhere)[key], metric="mAP")["p"]
+        for change in (0.0, 0.05) for everywhere in (0.0, 0.5)
+    }  # fmt: skip
+    assert p[0.05, 0.0] < 0.01 and p[0.0, 0.0] > 0.05
+    assert p[0.05, 0.5] == p[0.05, 0.0] and p[0.0, 0.5] == p[0.0, 0.0]
+
+
+def test_p_values_of_shift_effects_are_one_family_of_a_metric() -> None:
+    names = ("base", "mono", "cross", "base+csls")
+    arms = {
+        name: {s: a_noisy_arm(0.3 + 0.03 * i * (s == "law"), 10 * i + j) for j, s in enumerate(("home", "law", "code"))}
+        for i, name in enumerate(names)
+    }
+    found = compare(arms, CONFIG, in_domain="home", seed=0, free={"base+csls": FREE["base+csls"]})
+    for key, tests in (("shift_effects", 3), ("shift_by_suite", 6)):
+        rows = [r for r in found[key] if r["metric"] == "mAP" and "+" not in r["arm"] + r["reference"]]
+        assert len(rows) == tests and all(row["p_holm"] >= row["p"] > 0 for row in rows)
+        assert min(r["p_holm"] for r in rows) == pytest.approx(min(1.0, tests * min(r["p"] for r in rows)))
+    (both,) = [r for r in found["shift_effects"] if (r["arm"], r["reference"], r["metric"]) == ("cross", "base", "mAP")]
+    assert both["low"] < both["value"] < both["high"] and (both["p"] < 0.05) == (both["low"] > 0 or both["high"] < 0)
+
+
+def test_the_noise_of_training_is_part_of_the_test_of_a_shift_effect() -> None:
+    def trained(level: float, seeds: tuple[int, ...], spread: float) -> list[Evaluation]:
+        return [a_noisy_arm(level + spread * i, seed) for i, seed in enumerate(seeds)]
+
+    p = {}
+    for spread in (0.0, 0.2):
+        arms = {
+            "base": {"home": [a_noisy_arm(0.3, 1)], "law": [a_noisy_arm(0.2, 2)]},
+            "mono": {"home": trained(0.3, (3, 4, 5), 0.0), "law": trained(0.3, (6, 7, 8), spread)},
+        }
+        p[spread] = find(compare(arms, CONFIG, in_domain="home", seed=0)["shift_effects"], metric="mAP")["p"]
+    assert p[0.0] < 0.01 < 0.05 < p[0.2]
+
+
+def test_a_metric_without_values_has_no_test_of_a_shift() -> None:
+    evaluation = an_arm({"home": 0.3}, settings_=("multi",))["home"]
+    column = evaluation.per_query.schema.get_field_index("language_preference")
+    nowhere = evaluation.per_query.set_column(column, "language_preference", pa.array([math.nan] * 24))
+    other = Evaluation("home", "passage", nowhere, evaluation.language_histogram, evaluation.pool_sizes)
+    arms = {arm: {"home": other, "law": other} for arm in "ab"}
+    row = find(compare(arms, CONFIG, in_domain="home", seed=0)["shift_effects"], metric="language_preference")
+    assert (row["p"], row["p_holm"]) == (None, None)

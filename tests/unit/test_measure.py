@@ -13,7 +13,7 @@ from hybrid_core.config import EvaluateConfig
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError
 from hybrid_core.evaluate import BIAS_METRICS, METRICS, evaluate
-from hybrid_core.measure import Embeddings, Measurement, measure, notes_on, with_variants
+from hybrid_core.measure import Embeddings, Measurement, evaluate_free, measure, notes_on, with_variants
 from hybrid_core.report.caveats import caveats
 from hybrid_core.report.pages import pages
 from hybrid_core.results import as_json, compare_measured
@@ -123,6 +123,47 @@ def test_what_a_request_gets_less_of_stands_among_the_caveats_of_the_report() ->
     assert notes[0] == "home: 500 distractors per language were asked for, there are fewer in de 30, en 30, fr 30."
     comparison = compare_measured({"base": [found]}, two_suites(), CONFIG, in_domain="home", seed=0)
     assert set(notes) <= set(caveats(comparison | {"run": {"notes": notes}}))
+
+
+def test_the_strength_of_perturbations_and_the_neighbours_of_csls_are_the_requests() -> None:
+    suites = two_suites()
+    config = EvaluateConfig(
+        bootstrap_samples=100, perturbations=("typos", "case"), perturbation_rates=("typos=0.6",), csls_neighbours=1,
+        baselines=("csls",), geometry=False,
+    )  # fmt: skip
+    whole = with_variants(suites, config, seed=0)
+    assert [s.name for s in whole[:3]] == ["home", "home~typos@0.6", "home~case"]
+    found = measure(whole, made_up_vectors(whole), config, seed=0)
+    rows = compare_measured({"base": [found]}, suites, config, in_domain="home", seed=0)["perturbations"]
+    assert {r["perturbation"]: "changed" in r for r in rows} == {"typos@0.6": True, "case": True}
+    vectors = made_up_vectors(whole)["home"]
+    one, ten = (evaluate_free(suites[0], "csls", *vectors, replace(config, csls_neighbours=k)) for k in (1, 10))
+    kept = found.free["csls"]["home"].per_query["max_rank"].to_numpy()
+    np.testing.assert_array_equal(kept, one.per_query["max_rank"].to_numpy())
+    assert (kept != ten.per_query["max_rank"].to_numpy()).any()
+
+
+def test_models_are_compared_under_each_perturbation_and_the_tests_corrected() -> None:
+    models = {name: [measured(seed)[1]] for seed, name in ((0, "base"), (5, "hybrid"))}
+    found = compare_measured(models, two_suites(), CONFIG, in_domain="home", seed=0, seen=("de", "en"))
+    for key in ("perturbations", "perturbation_contrasts", "unseen"):
+        tested = [r for r in found[key] if r["p"] is not None]
+        assert tested and all(r["p_holm"] >= r["p"] > 0 for r in tested), key
+    whole = [r for r in found["perturbation_contrasts"] if not r["language"] and not r["domain"]]
+    assert {(r["suite"], r["perturbation"], r["setting"], r["arm"], r["reference"]) for r in whole} == {
+        (s, v, t, "hybrid", "base")
+        for s in ("home", "away") for v in ("case", "typos", "distractors_2") for t in ("mono", "cross", "multi")
+    }  # fmt: skip
+    losses = {
+        (r["suite"], r["perturbation"], r["setting"], r["arm"]): r["difference"]
+        for r in found["perturbations"] if not r["language"] and not r["domain"]
+    }  # fmt: skip
+    for r in whole:
+        place = r["suite"], r["perturbation"], r["setting"]
+        assert r["value"] == pytest.approx(losses[*place, "hybrid"] - losses[*place, "base"])
+        assert r["low"] <= r["value"] <= r["high"]
+    smallest = min(r["p"] for r in whole)
+    assert min(r["p_holm"] for r in whole) == pytest.approx(min(1.0, len(whole) * smallest))
 
 
 def test_languages_that_only_ask_are_named() -> None:

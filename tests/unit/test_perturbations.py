@@ -19,7 +19,14 @@ from hybrid_core.data.suites import Suite, Texts, load_suites
 from hybrid_core.errors import RequestError
 from hybrid_core.robustness.characters import clusters
 from hybrid_core.robustness.lexicon import Lexicon, build_lexicon, read_lexicon, switch_words
-from hybrid_core.robustness.perturbations import PERTURBATIONS, Change, changed_share, perturbed
+from hybrid_core.robustness.perturbations import (
+    PERTURBATIONS,
+    Change,
+    changed_share,
+    perturbation_of,
+    perturbed,
+    rates_of,
+)
 from hybrid_core.robustness.transliteration import to_latin
 from hybrid_core.robustness.typos import BOARDS, QWERTY, mistype, neighbours
 
@@ -126,6 +133,28 @@ def test_wrong_requests_are_refused_with_what_is_allowed() -> None:
         perturbed(suite, "typos", seed=0, rate=1.5)
     with pytest.raises(RequestError, match="needs a lexicon"):
         perturbed(suite, "code_switching", seed=0)
+
+
+def test_a_rate_of_the_request_is_named_by_the_variant() -> None:
+    suite = a_suite()
+    plain, more = (perturbed(suite, "typos", seed=0, rate=rate) for rate in (None, 0.5))
+    assert (plain.name, more.name) == (f"{suite.name}~typos", f"{suite.name}~typos@0.5")
+    assert [perturbation_of(n) for n in ("typos", "typos@0.5", "distractors_10")] == ["typos", "typos", None]
+    assert rates_of(["typos=0.1", "truncation=0.5"], ["truncation", "typos"]) == {"typos": 0.1, "truncation": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        (["typo=0.1"], "'typo' is not among evaluate.perturbations; did you mean 'typos'"),
+        (["typos"], "write a name and a number, as in typos=0.1"),
+        (["typos=much"], "write a name and a number, as in typos=0.1"),
+        (["typos=0.1", "typos=0.2"], "'typos' is named twice"),
+    ],
+)
+def test_rates_of_another_form_are_refused(stated: list[str], said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        rates_of(stated, ["typos"])
 
 
 def test_only_truncation_is_said_to_change_the_meaning() -> None:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scored_rows import mono_sums, noisy_sums
 
-from hybrid_core.stats import Replicates, equivalent, holm, over_seeds, seed_multipliers, sign_flip_p
-from hybrid_core.stats.randomisation import flips_for, paired_difference
-from hybrid_core.stats.worst import cvar, worst, worst_interval
+from hybrid_core.stats import ClusterBootstrap, Replicates, equivalent, holm, over_seeds, seed_multipliers, sign_flip_p
+from hybrid_core.stats.randomisation import flips_for, paired_difference, residuals
+from hybrid_core.stats.worst import cvar, worst
 
 
 def test_p_values_equal_the_enumeration_of_all_sign_flips() -> None:
@@ -133,31 +133,73 @@ def test_one_seed_adds_no_noise_and_models_draw_their_own() -> None:
     assert np.array_equal(a, again) and not np.array_equal(a, b)
 
 
-def test_the_worst_is_looked_for_anew_in_every_replicate() -> None:
+def test_the_worst_is_the_lowest_value_or_the_highest() -> None:
     values, samples = np.array([0.3, 0.2, np.nan]), np.array([[0.1, 0.4, np.nan], [0.5, 0.2, 0.1]])
-    name, found = worst(values, samples, ("de", "en", "fr"))
-    assert (name, found.value, found.samples.tolist()) == ("en", 0.2, [0.1, 0.1])
-    name, found = worst(values, samples, ("de", "en", "fr"), high_is_worse=True)
-    assert (name, found.value, found.samples.tolist()) == ("de", 0.3, [0.4, 0.5])
+    name, found = worst(values, samples, ("de", "en", "fr"), confidence=0.9)
+    assert (name, found.value) == ("en", 0.2)
+    name, found = worst(values, samples, ("de", "en", "fr"), confidence=0.9, high_is_worse=True)
+    assert (name, found.value) == ("de", 0.3) and found.low <= 0.3 <= found.high
 
 
 def test_cvar_is_the_mean_of_the_worst_quarter_rounded_up() -> None:
     values = np.array([0.9, 0.1, 0.5, 0.3, 0.7, np.nan])
-    found = cvar(values, values[None, :])  # a quarter of five cells: two
-    assert (found.value, found.samples.tolist()) == (pytest.approx(0.2), pytest.approx([0.2]))
-    assert cvar(values, values[None, :], high_is_worse=True).value == pytest.approx(0.8)
-    assert cvar(values[:4], values[None, :4]).value == 0.1
-    assert cvar(np.array([0.4, 0.6]), np.array([[0.4, 0.6]])).value == 0.4
+    found = cvar(values, values[None, :], confidence=0.9)  # a quarter of five cells: two
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.2, 0.2))
+    assert cvar(values, values[None, :], confidence=0.9, high_is_worse=True).value == pytest.approx(0.8)
+    assert cvar(values[:4], values[None, :4], confidence=0.9).value == 0.1
 
 
-def test_intervals_of_worst_cases_reach_as_far_up_as_down() -> None:
-    biased = Replicates(0.5, np.linspace(0.3, 0.52, 1001))
-    found = worst_interval(biased, 0.9)
-    assert (found.low, found.high) == pytest.approx((0.311, 0.689))
-    assert worst_interval(biased, 0.9, highest=0.6).high == 0.6
-    assert worst_interval(Replicates(0.1, np.linspace(-0.2, 0.1, 11)), 0.9).low == 0.0
+def test_a_worst_cell_that_stands_out_has_its_percentile_interval() -> None:
+    rng = np.random.default_rng(0)
+    values = np.array([0.9, 0.2, 0.8])
+    samples = values + 0.02 * rng.standard_normal((4000, 3))
+    _, found = worst(values, samples, ("de", "en", "fr"), confidence=0.9)
+    assert (found.low, found.high) == pytest.approx(np.quantile(samples[:, 1], [0.05, 0.95]), abs=1e-3)
+    _, turned = worst(1 - values, 1 - samples, ("de", "en", "fr"), confidence=0.9, high_is_worse=True)
+    assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low))
+
+
+def test_the_interval_of_equal_cells_reaches_above_all_that_the_noise_took_away() -> None:
+    """Twenty equal cells: the lowest lies two standard deviations below the truth, its percentile interval far below."""
+    rng = np.random.default_rng(1)
+    values = 0.5 + 0.05 * rng.standard_normal(20)
+    samples = values + 0.05 * rng.standard_normal((2000, 20))
+    _, found = worst(values, samples, [str(i) for i in range(20)], confidence=0.95)
+    assert np.quantile(samples.min(1), 0.975) < 0.45 < found.low + 0.2
+    assert found.value < 0.45 and found.low < found.value and found.high > 0.5
+
+
+def test_intervals_of_worst_cases_end_where_the_metric_does() -> None:
+    samples = np.array([[-0.3, 0.2], [0.2, 1.4], [0.1, 1.2], [0.4, 1.3]])
+    found = cvar(np.array([0.1, 1.0]), samples, confidence=0.5, share=1.0, highest=0.6)
+    assert found.high == 0.6 and found.low >= 0.0
+    assert cvar(np.array([-0.1]), np.array([[-0.3]]), confidence=0.5).low == 0.0
 
 
 def test_a_metric_that_is_nowhere_defined_has_no_worst() -> None:
-    name, found = worst(np.array([np.nan]), np.array([[np.nan]]), ("de",))
-    assert name == "de" and np.isnan(found.value) and np.isnan(found.samples).all()
+    name, found = worst(np.array([np.nan]), np.array([[np.nan]]), ("de",), confidence=0.9)
+    assert name == "de" and np.isnan([found.value, found.low, found.high]).all()
+
+
+def test_residuals_have_the_variance_of_the_bootstrap() -> None:
+    arm, reference = noisy_sums(1, truth=0.3), noisy_sums(2)
+    strata = [np.arange(15), np.arange(15, 40)]
+    found = residuals([arm], [reference], strata)
+    bootstrap = ClusterBootstrap(
+        arm.clusters, samples=20_000, confidence=0.9, seed=0, stratum="s", strata=["a"] * 15 + ["b"] * 25
+    )
+    assert [m.tolist() for m in bootstrap.strata] == [m.tolist() for m in strata]
+    samples = bootstrap.replicates(arm)[1] - bootstrap.replicates(reference)[1]
+    assert np.sqrt((found**2).sum()) == pytest.approx(samples.std(), rel=0.03)
+    assert found[strata[0]].sum() == pytest.approx(0.0) == pytest.approx(found[strata[1]].sum())
+
+
+def test_one_question_says_nothing_about_its_error() -> None:
+    one = mono_sums({"de": [0.5]})
+    assert np.isnan(residuals([one], [one], [np.arange(1)])).all()
+
+
+def test_flips_are_held_against_another_value_than_their_sum() -> None:
+    wrong = np.array([[0.1, 0.1], [-0.1, -0.1]])  # flips sum to -0.2, 0 (twice) and 0.2
+    p = sign_flip_p(wrong, flips=20_000, seed=0, stratum="s", observed=np.array([0.2, 0.3]))
+    assert p == pytest.approx([0.5, 1 / 20_001], abs=0.015)
