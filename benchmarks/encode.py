@@ -11,6 +11,7 @@ no useful token. Sides:
     theirs-bf16   the same as theirs with the weights in bfloat16
     ours          float32
     ours-bf16     bfloat16
+    ours-openvino, ours-openvino-bf16    compiled by OpenVINO (encode.engine=openvino); compiling is not counted
 """
 
 from __future__ import annotations
@@ -34,9 +35,18 @@ from hybrid_core.data.suites import load_suites
 from hybrid_core.embeddings.shards import write_shard
 from hybrid_core.encode import Tokens, encode_tokens
 from hybrid_core.model import export, load_encoder
+from hybrid_core.openvino import by_openvino
 
-SIDES = ("theirs", "theirs-pool", "theirs-bf16", "ours", "ours-bf16")
-RATIOS = (("ours", "theirs"), ("ours", "theirs-pool"), ("ours-bf16", "theirs-bf16"), ("ours-bf16", "theirs"))
+SIDES = ("theirs", "theirs-pool", "theirs-bf16", "ours", "ours-bf16", "ours-openvino", "ours-openvino-bf16")
+RATIOS = (
+    ("ours", "theirs"),
+    ("ours", "theirs-pool"),
+    ("ours-bf16", "theirs-bf16"),
+    ("ours-bf16", "theirs"),
+    ("ours-openvino", "theirs"),
+    ("ours-openvino-bf16", "theirs-bf16"),
+    ("ours-openvino-bf16", "theirs"),
+)
 
 
 def sample(args: argparse.Namespace) -> list[str]:
@@ -46,14 +56,15 @@ def sample(args: argparse.Namespace) -> list[str]:
     return [texts[i] for i in np.random.default_rng(0).choice(len(texts), args.texts, replace=False)]
 
 
-def ours(args: argparse.Namespace, texts: list[str], precision: str) -> tuple[float, np.ndarray]:
+def ours(args: argparse.Namespace, texts: list[str], precision: str, *, compiled: bool) -> tuple[float, np.ndarray]:
     """Seconds and embeddings."""
     encoder = load_encoder(ModelConfig(name=args.model)).to(args.device)
     budget = args.tokens_per_batch
+    forward = by_openvino(encoder, precision=precision, threads=args.threads) if compiled else None
 
     def run(chosen: list[str], target: str) -> np.ndarray:
         tokens = Tokens.of(encoder.tokenize(chosen, "passage"))
-        vectors = encode_tokens(encoder, tokens, tokens_per_batch=budget, precision=precision)
+        vectors = encode_tokens(encoder, tokens, tokens_per_batch=budget, precision=precision, forward=forward)
         ids = [str(i) for i in range(len(chosen))]
         write_shard(target, "all", ids, [""] * len(ids), vectors, stored="float32", tokens=len(tokens.ids))
         return vectors
@@ -100,10 +111,12 @@ def measure(args: argparse.Namespace) -> None:
     """One side in this process: seconds, useful tokens and a file of embeddings."""
     torch.set_num_threads(args.threads)
     texts = sample(args)
-    name, _, short = args.side.partition("-")
-    precision = "bfloat16" if short == "bf16" else "float32"
-    both = ours(args, texts, precision) if name == "ours" else theirs(args, texts, precision, pool=short == "pool")
-    seconds, vectors = both
+    name, *ways = args.side.split("-")
+    precision = "bfloat16" if "bf16" in ways else "float32"
+    if name == "ours":
+        seconds, vectors = ours(args, texts, precision, compiled="openvino" in ways)
+    else:
+        seconds, vectors = theirs(args, texts, precision, pool="pool" in ways)
     tokens = sum(map(len, load_encoder(ModelConfig(name=args.model)).tokenize(texts, "passage")))
     np.save(args.vectors, vectors)
     print(json.dumps({"seconds": seconds, "tokens": tokens}))
@@ -143,7 +156,7 @@ def main() -> None:
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 found = json.loads(done.stdout.splitlines()[-1])
                 rates[side].append(found["tokens"] / found["seconds"])
-                print(f"round {number + 1} {side:12} {rates[side][-1]:,.0f} tokens/s", flush=True)
+                print(f"round {number + 1} {side:18} {rates[side][-1]:,.0f} tokens/s", flush=True)
         vectors = {side: np.load(f"{scratch}/{side}.npy") for side in sides}
     print(
         f"\n{platform.processor() or platform.machine()}, torch {torch.__version__}, {args.threads} threads, {args.device}"
@@ -151,7 +164,7 @@ def main() -> None:
     for side in sides:
         cosine = (vectors[side] * vectors[sides[0]]).sum(1) / np.linalg.norm(vectors[side], axis=1)
         print(
-            f"{side:12} {statistics.median(rates[side]):,.0f} tokens/s; smallest cosine to {sides[0]} {cosine.min():.6f}"
+            f"{side:18} {statistics.median(rates[side]):,.0f} tokens/s; smallest cosine to {sides[0]} {cosine.min():.6f}"
         )
     for a, b in RATIOS:
         if a in rates and b in rates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,9 @@ import torch
 
 from hybrid_core.config.devices import ON_CPU, ON_GPU
 from hybrid_core.model import Encoder, Kind
+
+Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Ids and mask [n, longest] int64 to unit embeddings [n, dimension] float32."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +68,29 @@ def encode(
     return encode_tokens(encoder, tokens, tokens_per_batch=tokens_per_batch, precision=precision)
 
 
-@torch.inference_mode()
-def encode_tokens(encoder: Encoder, tokens: Tokens, *, tokens_per_batch: int | None, precision: str) -> np.ndarray:
-    """As `encode`, for texts that are tokenized already."""
-    encoder.eval()
+def encode_tokens(
+    encoder: Encoder, tokens: Tokens, *, tokens_per_batch: int | None, precision: str, forward: Forward | None = None
+) -> np.ndarray:
+    """As `encode`, for texts that are tokenized already; `forward` computes in the encoder's place (`by_openvino`)."""
     result = np.empty((len(tokens.lengths), encoder.dimension), dtype=np.float32)
     device = next(encoder.parameters()).device
     budget = tokens_per_batch or (ON_CPU if device.type == "cpu" else ON_GPU).tokens_per_batch
     padding = int(encoder.tokenizer.pad_token_id)
+    forward = forward or by_torch(encoder, precision)
     for rows in token_batches(tokens.lengths, budget):
-        ids, mask = (torch.from_numpy(part).to(device) for part in tokens.rectangle(rows, padding))
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-            result[rows] = encoder(ids, mask).float().cpu().numpy()
+        result[rows] = forward(*tokens.rectangle(rows, padding))
     return result
+
+
+def by_torch(encoder: Encoder, precision: str) -> Forward:
+    """The encoder itself, without gradients, on the device of its weights."""
+    encoder.eval()
+    device = next(encoder.parameters()).device
+
+    @torch.inference_mode()
+    def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+            found = encoder(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+        return np.asarray(found.float().cpu().numpy())
+
+    return forward

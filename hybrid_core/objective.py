@@ -63,7 +63,7 @@ class Objective(nn.Module):
                     self._summed, part, passages, batch, first, start, loss, negatives,
                     use_reentrant=False, preserve_rng_state=False,
                 )
-                for start, part in zip(range(0, len(queries), rows), queries.split(rows), strict=True)
+                for start, part in zip(range(0, len(queries), rows), torch.split(queries, rows), strict=True)
             ]  # fmt: skip
             total = torch.stack(parts).sum()
         return total / (len(self.dimensions) * len(batch.query_groups))

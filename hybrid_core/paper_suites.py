@@ -95,7 +95,7 @@ class Measured:
         problem = pool_problem(self.result, self.pools, part, setting, language)
         if problem:
             return Lacking(0, problem)
-        row = self.rows.get((part, setting, metric, arm, language))
+        row: Json | None = self.rows.get((part, setting, metric, arm, language))
         if row is None or any(not is_number(row.get(key)) for key in ("value", "low", "high")):
             by = " by language" if language else ""
             return Lacking(1, f"{setting} {metric}{by} not in the results")

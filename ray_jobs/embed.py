@@ -46,7 +46,8 @@ def embed_texts(texts: Sequence[str], kinds: Sequence[Kind], model: str, config:
     """
     settings = encoder_settings(exported_model(config.model, model))
     store = absolute(config.encode.store or join(config.output, "embeddings"))
-    name = model_key(weights_of(model), settings, config.encode.precision, gpu=config.encode.use_gpu)
+    c = config.encode
+    name = model_key(weights_of(model), settings, c.precision, gpu=c.use_gpu, engine=c.engine)
     keys = text_keys(texts, kinds, settings)
     attempt = Patience(config.encode.patience)
     for _ in range(_ATTEMPTS):  # another run may remove a damaged shard, or evict, between looking and reading

@@ -109,7 +109,7 @@ def _request(config: Config, model: str) -> dict[str, Any]:
         "model": {"name": config.model.name, "uri": model, "fingerprint": weights_of(model)},
         "settings": settings, "kind": c.kind, "precision": c.precision, "stored": c.stored, "source": _source(config),
         "device": "gpu" if c.use_gpu else "cpu", "tokens_per_batch": tokens_per_batch(c),
-        "attention": attention_on(gpu=c.use_gpu),
+        "attention": attention_on(gpu=c.use_gpu), "engine": c.engine,
         "rows_per_shard": rows_per_shard(c), "id_field": c.id_field, "text_fields": list(c.text_fields), "language": c.language,
     }  # fmt: skip
 

@@ -65,6 +65,12 @@ def check_encode(encode: EncodeConfig) -> None:
     Raises:
         RequestError: names the fields and the remedy.
     """
+    if encode.engine == "openvino":
+        from hybrid_core.openvino import require_openvino
+
+        if encode.use_gpu:
+            raise RequestError("encode.engine=openvino is for CPUs; with encode.use_gpu=true use encode.engine=torch")
+        require_openvino()
     if encode.language is not None:
         check_language(encode.language, "encode.language")
     if encode.min_actors is not None and encode.min_actors > encode.actors:

@@ -61,6 +61,12 @@ class EncodeConfig:
         "arithmetic of the forward pass; `fastest` as in train.precision",
         choices=("float32", "bfloat16", "fastest"),
     )
+    engine: str = setting(
+        "torch",
+        "what computes embeddings in the jobs encode, evaluate, study and mine; `openvino` is faster on a CPU and needs "
+        "its package (pip install 'hybrid-batches[openvino]')",
+        choices=("torch", "openvino"),
+    )
     use_gpu: bool = setting(False, "give every actor one GPU")
     store: str | None = setting(
         None,

@@ -39,7 +39,7 @@ def source_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     return pafs.PyFileSystem(_Hub(HfFileSystem(skip_instance_cache=True))), uri.removeprefix(HUGGING_FACE)
 
 
-class _Hub(pafs.FSSpecHandler):  # type: ignore[misc]
+class _Hub(pafs.FSSpecHandler):
     """The hub's files. What is not there is asked for so that a hub that fails is not taken for a missing file."""
 
     def open_input_file(self, path: str) -> pa.PythonFile:

@@ -38,7 +38,7 @@ _USED = "used.json"
 _IN_USE = 3600.0  # seconds; a model used this recently may be in use now and is not removed
 
 
-def model_key(weights: str, settings: EncoderSettings, precision: str, *, gpu: bool) -> str:
+def model_key(weights: str, settings: EncoderSettings, precision: str, *, gpu: bool, engine: str) -> str:
     """Name of a model's folder.
 
     Args:
@@ -46,8 +46,9 @@ def model_key(weights: str, settings: EncoderSettings, precision: str, *, gpu: b
         settings: of the encoder as it is used.
         precision: of the forward pass.
         gpu: whether GPUs compute it, with other roundings.
+        engine: `torch` or `openvino`.
     """
-    return digest([weights, settings.pooling, precision, attention_on(gpu=gpu)])
+    return digest([weights, settings.pooling, precision, attention_on(gpu=gpu), engine])
 
 
 def text_keys(texts: Sequence[str], kinds: Sequence[Kind], settings: EncoderSettings) -> list[str]:

@@ -30,7 +30,7 @@ from ray_jobs._patience import persistently
 from ray_jobs._ray.cluster import threads_that_fit
 
 if TYPE_CHECKING:
-    from hybrid_core.encode import Tokens
+    from hybrid_core.encode import Forward, Tokens
     from hybrid_core.model import Kind
 
 NOTE = ""
@@ -210,6 +210,12 @@ class Encoder:
         self.encoder = load_encoder(found, gpu=self.config.use_gpu)
         if self.config.use_gpu:
             self.encoder.to("cuda")
+        self.forward = self._compiled() if self.config.engine == "openvino" else None
+
+    def _compiled(self) -> Forward:
+        from hybrid_core.openvino import by_openvino
+
+        return by_openvino(self.encoder, precision=self.config.precision, threads=self.config.threads)
 
     def __call__(self, row: pa.Table) -> pa.Table:
         from hybrid_core.encode import encode_tokens
@@ -219,7 +225,9 @@ class Encoder:
             return row
         started = time.monotonic()
         tokens, c = self._tokens(texts, kind), self.config
-        vectors = encode_tokens(self.encoder, tokens, tokens_per_batch=tokens_per_batch(c), precision=c.precision)
+        vectors = encode_tokens(
+            self.encoder, tokens, tokens_per_batch=tokens_per_batch(c), precision=c.precision, forward=self.forward
+        )
         return encoded(name, work, texts, vectors, tokens=len(tokens.ids), seconds=time.monotonic() - started)
 
     def _tokens(self, texts: pa.Table, kind: Kind) -> Tokens:

@@ -48,15 +48,15 @@ def test_a_key_holds_prefix_length_and_text() -> None:
 
 
 def test_a_model_is_weights_pooling_precision_and_what_computes() -> None:
+    def key(weights: str = "w", settings: EncoderSettings = SETTINGS, precision: str = "float32", **by: object) -> str:
+        return model_key(weights, settings, precision, **({"gpu": False, "engine": "torch"} | by))  # type: ignore[arg-type]
+
     keys = {
-        model_key("w", SETTINGS, "float32", gpu=False), model_key("v", SETTINGS, "float32", gpu=False),
-        model_key("w", SETTINGS, "bfloat16", gpu=False), model_key("w", SETTINGS, "float32", gpu=True),
-        model_key("w", replace(SETTINGS, pooling="cls"), "float32", gpu=False),
+        key(), key("v"), key(precision="bfloat16"), key(gpu=True), key(engine="openvino"),
+        key(settings=replace(SETTINGS, pooling="cls")),
     }  # fmt: skip
-    assert len(keys) == 5
-    assert model_key("w", replace(SETTINGS, query_prefix="?"), "float32", gpu=False) in keys, (
-        "prefixes are part of a text's key"
-    )
+    assert len(keys) == 6
+    assert key(settings=replace(SETTINGS, query_prefix="?")) in keys, "prefixes are part of a text's key"
 
 
 def test_vectors_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
