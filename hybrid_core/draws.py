@@ -144,9 +144,7 @@ class CorpusDraws:
     ) -> np.ndarray:
         """Rows by their number among the draws of their language; `whole`: the batch is of one language."""
         window = self._batch if whole else self._most_rows[languages]
-        drawn = draw_without_replacement(
-            numbers, self._rows[languages], keys[languages], window=window, aligned=whole
-        )
+        drawn = draw_without_replacement(numbers, self._rows[languages], keys[languages], window=window, aligned=whole)
         return np.asarray(self._first_row[languages] + drawn)
 
     def _rows_of_pairs(

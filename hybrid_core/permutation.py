@@ -27,9 +27,7 @@ def mix(x: np.ndarray) -> np.ndarray:
     return np.asarray(x ^ (x >> _U(31)))
 
 
-def permute(
-    index: np.ndarray, size: np.ndarray | int, key: np.ndarray | int, *, backwards: bool = False
-) -> np.ndarray:
+def permute(index: np.ndarray, size: np.ndarray | int, key: np.ndarray | int, *, backwards: bool = False) -> np.ndarray:
     """Where a keyed permutation of range(size) sends each index.
 
     A Feistel network over the digits of `index` in two radices of about sqrt(size). Their product exceeds `size` by

@@ -132,13 +132,14 @@ class BatchPlan:
     def hash(self) -> str:
         """Identity of the whole sequence: equal hashes mean equal batches at every step."""
         negatives = {
-            name: [c.hard_negatives, c.negative_language] if c.hard_negatives else [] for name, c in self._negatives.items()
+            name: [c.hard_negatives, c.negative_language] if c.hard_negatives else []
+            for name, c in self._negatives.items()
         }
         identity = {"data": self._corpora, "negatives": negatives, "plan": self._decisive()}
         return digest(identity | {"seed": self.seed, "global_batch": self._batch, "version": _VERSION})
 
     def modes_in_words(self, steps: int) -> str:
-        """How many batches of the first `steps` steps are monolingual, and of how many the schedule speaks, in words."""
+        """How many batches of the first `steps` steps are monolingual, in words; and how many alpha asks for, if others."""
         draws = steps * self.config.draws_per_step
         if len(self._drawn_modes) == 1:
             return f"all {draws} batches are {self._drawn_modes[0]}"
