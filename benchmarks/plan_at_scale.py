@@ -4,7 +4,7 @@
 
 The corpus is an index without texts, the same meanings in every language, with rows computed instead of read: what is
 measured is the plan. Steps are drawn at random places of a run of 10^7 steps (nothing of a step is left from the one
-before), and in order.
+before), and in order; with a schedule, of a run of 1,000 steps.
 """
 
 from __future__ import annotations
@@ -58,25 +58,26 @@ class Index:
 
 
 def main(rows: int) -> None:
-    """Print one line for each policy and shape."""
+    """Print one line for each policy and shape, and one for a schedule that changes in every block."""
     print(
         "| languages | batch | policy | start ms | step ms at random: median, 99% | step ms in order: median | memory grown by MB |"
     )
     print("|---|---|---|---|---|---|---|")
-    for (languages, batch), policy in itertools.product(
-        ((6, 100), (11, 1024), (30, 1024)), ("mono", "cross", "hybrid", "multi_positive", "x_x")
-    ):
+    schedule = {"alpha": 1.0, "alpha_schedule": "cosine", "alpha_end": 0.0}
+    policies = {name: {"policy": name} for name in ("mono", "cross", "hybrid", "multi_positive", "x_x")}
+    policies["hybrid, alpha by cosine"] = {"policy": "hybrid"} | schedule
+    for (languages, batch), (name, config) in itertools.product(((6, 100), (11, 1024), (30, 1024)), policies.items()):
+        run = 1000 if "alpha" in config else 10**7
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         before = time.perf_counter()
-        plan = BatchPlan(
-            {"corpus": Index(languages, rows // languages)}, PlanConfig(policy=policy), seed=0, global_batch=batch
-        )
+        corpus = Index(languages, rows // languages)
+        plan = BatchPlan({"corpus": corpus}, PlanConfig(**config), seed=0, global_batch=batch, steps=run)  # type: ignore[arg-type]
         start = 1e3 * (time.perf_counter() - before)
-        anywhere = timed(plan, np.random.default_rng(0).integers(0, 10**7, STEPS).tolist())
-        in_order = timed(plan, list(range(10**6, 10**6 + STEPS)))
+        anywhere = timed(plan, np.random.default_rng(0).integers(0, run, STEPS).tolist())
+        in_order = timed(plan, list(range(run // 10, run // 10 + STEPS)))
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024
         print(
-            f"| {languages} | {batch} | {policy} | {start:.1f} | {statistics.median(anywhere):.2f}, {np.percentile(anywhere, 99):.2f} "
+            f"| {languages} | {batch} | {name} | {start:.1f} | {statistics.median(anywhere):.2f}, {np.percentile(anywhere, 99):.2f} "
             f"| {statistics.median(in_order):.2f} | {grown:.1f} |"
         )
 

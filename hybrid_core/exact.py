@@ -14,8 +14,6 @@ from hybrid_core.permutation import derive_key, permute
 
 _RESOLUTION = 2**20
 """Weights are rounded to this many parts, so that cumulative counts are integers and never off by rounding."""
-_DRIFT = 2
-"""Draws whose shares differ by at most this much, all together, are shuffled as one (`Schedule.uneven`)."""
 
 
 class Counts(Protocol):
@@ -158,13 +156,13 @@ class Schedule:
         return np.array([int(first), draws - int(first)])
 
     def uneven(self, first: int, end: int) -> bool:
-        """Whether the probability changes by more than 2 / (end - first).
+        """Whether the probability changes by more than 1 / (end - first).
 
-        If not, the counts that a shuffle leads one to expect stay within half a draw of the integral at every place.
+        If not, the counts that a shuffle leads one to expect stay within a quarter of a draw of the integral everywhere.
         """
         inside = self._value[bisect_right(self._at, first) : bisect_left(self._at, end)]
         values = [self._probability(first), *inside, self._probability(end)]
-        return (max(values) - min(values)) * (end - first) > _DRIFT
+        return (max(values) - min(values)) * (end - first) > 1
 
     def _probability(self, draw: int) -> Fraction:
         segment = bisect_right(self._at, draw) - 1

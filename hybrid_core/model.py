@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -116,14 +116,20 @@ def attention_on(*, gpu: bool) -> str:
 
 
 def load_encoder(
-    config: ModelConfig, *, seed: int = 0, texts: Iterable[str] | None = None, gpu: bool | None = None
+    config: ModelConfig,
+    *,
+    seed: int = 0,
+    texts: Iterable[str] | None = None,
+    prefixes: Collection[str] = (),
+    gpu: bool | None = None,
 ) -> Encoder:
     """Load an encoder by name and shape it as the config asks.
 
     Args:
         config: which weights; fields left unset take what the backbone (or the exported model) was made with.
         seed: initialises LoRA adapters.
-        texts: what a trimmed vocabulary must cover; needed when `vocabulary` is "trimmed".
+        texts: what a trimmed vocabulary must cover, behind the model's prefixes; needed when `vocabulary` is "trimmed".
+        prefixes: further ones that texts are read with, those of corpora.
         gpu: whether it is to compute on one; None: where the machine has one.
 
     Raises:
@@ -142,9 +148,8 @@ def load_encoder(
     if config.vocabulary == "trimmed":
         if texts is None:
             raise RequestError("model.vocabulary=trimmed needs the texts to cover; this job has none, use full")
-        tokenizer = trim(
-            backbone, tokenizer, (p + t for t in texts for p in (settings.query_prefix, settings.passage_prefix))
-        )
+        before = {settings.query_prefix, settings.passage_prefix, *prefixes}
+        tokenizer = trim(backbone, tokenizer, (prefix + text for text in texts for prefix in before))
     for module in backbone.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # dropout would make the loss depend on how a batch is cut over workers

@@ -139,7 +139,7 @@ class BatchPlan:
         return digest(identity | {"seed": self.seed, "global_batch": self._batch, "version": _VERSION})
 
     def modes_in_words(self, steps: int) -> str:
-        """How many batches of the first `steps` steps are monolingual, and of how many the schedule speaks, in words."""
+        """How many batches of the first `steps` steps are monolingual, in words; and how many alpha asks for, if others."""
         draws = steps * self.config.draws_per_step
         if len(self._drawn_modes) == 1:
             return f"all {draws} batches are {self._drawn_modes[0]}"

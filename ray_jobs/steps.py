@@ -95,7 +95,7 @@ def prepare_base(config: Config, suites: Sequence[Suite], *, with_corpus: bool) 
         _check_dimensions(config, target)
         return target
     shaped = build(type(config.model), model)
-    encoder = load_encoder(shaped, seed=config.seed, texts=_all_texts(sources, suites))
+    encoder = load_encoder(shaped, seed=config.seed, texts=_all_texts(sources, suites), prefixes=_prefixes(sources))
     if config.model.lora_rank:
         require_peft()  # here, not in a worker
     scratch = Path(tempfile.mkdtemp())
@@ -122,11 +122,14 @@ def _base(config: Config, suites: Sequence[Suite], with_corpus: bool) -> tuple[d
     sources = open_sources(config) if trimmed and with_corpus else {}
     covered = [s.fingerprint for s in suites]
     covered += [part for s in sources.values() for part in (s.corpus.fingerprint, *s.corpus.languages)]
-    covered += [
-        prefix for s in sources.values() for prefix in (s.config.query_prefix, s.config.passage_prefix) if prefix
-    ]
+    covered += [f"behind {prefix!r}" for prefix in _prefixes(sources)]
     identity = [model, model_fingerprint(model["name"]), sorted(covered) if trimmed else []]
     return model, sources, join(absolute(config.output), "models", f"base-{digest(identity)}")
+
+
+def _prefixes(sources: Sources) -> set[str]:
+    """What texts are read with beside the model's own prefixes: those of corpora."""
+    return {p for s in sources.values() for p in (s.config.query_prefix, s.config.passage_prefix) if p is not None}
 
 
 def plan_of(base: str) -> str:
@@ -141,7 +144,6 @@ def _check_dimensions(config: Config, base: str) -> None:
 
 def _all_texts(sources: Sources, suites: Sequence[Suite]) -> Iterator[str]:
     for source in sources.values():
-        yield from (prefix for prefix in (source.config.query_prefix, source.config.passage_prefix) if prefix)
         yield from source.corpus.texts()
     for suite in suites:
         yield from suite.queries.texts
@@ -166,6 +168,7 @@ def train_arm(
     target = join(absolute(config.output), "models", f"{name}-{identity}")
     run.set_tags({"hybrid.plan_hash": plan.hash, "hybrid.model": target})
     if not storage.exists(join(target, storage.MARKER)):
+        print(f"  {name}: {plan.modes_in_words(config.train.steps)}")
         evaluated = tuple(suites) if config.train.evaluate_every else ()
         request = TrainRequest(config, base, target, f"{name}-{identity}", evaluated)
         train(request, _Progress(run, name, config.train.steps), inside_tune=inside_tune)

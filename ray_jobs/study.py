@@ -7,10 +7,9 @@ import dataclasses
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from hybrid_core import storage
-from hybrid_core.config import Config, PlanConfig
+from hybrid_core.config import Config, read_only, refuse_unread_by_all
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError, nearest
 from hybrid_core.measure import Measurement, notes_on
@@ -47,24 +46,17 @@ def arm_config(config: Config, arm: str) -> Config:
     if policy not in _POLICIES or (at and policy != "hybrid"):
         raise RequestError(f"study.arms: {arm!r}{nearest(policy, (*_POLICIES, 'base'))} (another alpha: hybrid@0.25)")
     try:
-        value = float(alpha) if at else (config.plan.alpha if policy == "hybrid" else None)
+        value = float(alpha) if at else config.plan.alpha
     except ValueError:
         raise RequestError(f"study.arms: {arm!r}: {alpha!r} is not a number") from None
     if value is not None and not 0.0 <= value <= 1.0:
         raise RequestError(f"study.arms: {arm!r}: alpha {value} is outside [0, 1]")
-    plan = dataclasses.replace(config.plan, policy=policy, alpha=value, **_unused(policy, bool(at)))
+    plan = dataclasses.replace(config.plan, policy=policy, alpha=value)
+    if at:
+        plan = dataclasses.replace(plan, alpha_schedule="constant", alpha_end=None, alpha_points=())
     if slash:
         plan = dataclasses.replace(plan, draws_per_step=int(draws))
-    return dataclasses.replace(config, plan=plan)
-
-
-def _unused(policy: str, alpha_named: bool) -> dict[str, Any]:
-    """Settings of the request that an arm's policy has no use for, at their defaults."""
-    default = PlanConfig()
-    names = ["alpha_schedule", "alpha_end", "alpha_points"] if policy != "hybrid" or alpha_named else []
-    names += ["pivot"] if policy in ("mono", "x_x") else []
-    names += ["translations"] if policy != "multi_positive" else []
-    return {name: getattr(default, name) for name in names}
+    return read_only(dataclasses.replace(config, plan=plan))
 
 
 def _seeds(config: Config) -> tuple[int, ...]:
@@ -90,9 +82,10 @@ def check(config: Config) -> tuple[list[Suite], list[Suite]]:
     check_robustness(config.evaluate, suites)
     if len(set(config.study.seeds)) < len(config.study.seeds):
         raise RequestError(f"study.seeds={','.join(map(str, config.study.seeds))} must name each seed once")
-    for arm in config.study.arms:
-        if arm != "base":
-            check_plan(arm_config(config, arm))
+    arms = {arm: arm_config(config, arm) for arm in config.study.arms if arm != "base"}
+    refuse_unread_by_all(config, arms)
+    for settings in arms.values():
+        check_plan(settings)
     return suites, suites_and_variants(config, suites)
 
 

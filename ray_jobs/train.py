@@ -45,6 +45,7 @@ def describe(config: Config, args: argparse.Namespace) -> str:
     check_select(config, suites_of(config) if _needs_suites(config) else [])
     sources = open_sources(config)
     lines = [f"plan hash: {plan.hash} (alpha {plan.alpha})"]
+    lines += [plan.modes_in_words(config.train.steps)]
     lines += [f"corpus {name}: {source.corpus.fingerprint}" for name, source in sources.items()]
     for number in range(min(5, config.train.steps)):
         step = plan.step(number)

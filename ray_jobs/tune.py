@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from hybrid_core.config import Config, config_hash
+from hybrid_core.config import Config, config_hash, read_only, refuse_unread, refuse_unread_by_all
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError
 from hybrid_core.measure import Measurement, notes_on
@@ -47,11 +47,17 @@ def resolve(args: argparse.Namespace) -> Config:
 
 
 def trial_config(config: Config, point: Point) -> Config:
-    """The request of one trial."""
+    """The request of one trial, without settings that only other trials read.
+
+    Raises:
+        RequestError: the trial would not read a field that the space varies.
+    """
     values = as_dict(config)
     for path, value in point.items():
         values = merged(values, nested(path, value))
-    return build(Config, values)
+    trial = build(Config, values)
+    refuse_unread(trial, only=point.keys())
+    return read_only(trial)
 
 
 def trial_name(point: Point) -> str:
@@ -72,8 +78,10 @@ def check(config: Config, chosen: Space) -> tuple[list[Suite], list[Suite]]:
     check_robustness(config.evaluate, suites)
     if not config.train.evaluate_every:
         raise RequestError("train.evaluate_every=0: the scheduler would see no metric; set it to a number of steps")
-    for point in chosen.points():
-        check_plan(trial_config(config, point))
+    trials = {trial_name(point): trial_config(config, point) for point in chosen.points()}
+    refuse_unread_by_all(config, trials, varied=chosen.axes.keys())
+    for trial in trials.values():
+        check_plan(trial)
     return suites, suites_and_variants(config, suites)
 
 

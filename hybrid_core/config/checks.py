@@ -1,4 +1,4 @@
-"""Settings that need each other, or that another setting would silently ignore: both are errors."""
+"""Settings that need each other, whatever job reads them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,11 @@ if TYPE_CHECKING:
 
 
 def check_alpha(plan: PlanConfig) -> None:
-    """A value that the policy or the schedule would silently ignore is an error, and so is one that is missing."""
-    for name in ("alpha", "alpha_end", "alpha_points"):
-        value = getattr(plan, name)
-        if value not in (None, ()) and plan.policy != "hybrid":
-            raise RequestError(
-                f"plan.{name}={value} has no meaning under plan.policy={plan.policy!r}; remove it or set plan.policy=hybrid"
-            )
-    if plan.pivot is not None and plan.policy in ("mono", "x_x"):
-        raise RequestError(
-            f"plan.pivot={plan.pivot!r} has no meaning under plan.policy={plan.policy!r}, which draws no language pairs"
-        )
-    if plan.translations != 1 and plan.policy != "multi_positive":
-        raise RequestError(
-            f"plan.translations={plan.translations} has no meaning under plan.policy={plan.policy!r}; set plan.policy=multi_positive"
-        )
+    """A value that the schedule would silently ignore is an error, and so is one that is missing.
+
+    Raises:
+        RequestError: names the fields and the remedy.
+    """
     needed = {"linear": "alpha_end", "cosine": "alpha_end", "piecewise": "alpha_points"}.get(plan.alpha_schedule)
     for name in ("alpha_end", "alpha_points"):
         given = getattr(plan, name) not in (None, ())

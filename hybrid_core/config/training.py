@@ -26,7 +26,7 @@ class PlanConfig:
     )
     alpha_schedule: str = setting(
         "constant",
-        "how alpha changes: `linear` or `cosine` from alpha to alpha_end, `piecewise` through alpha_points",
+        "how alpha changes: `linear` or `cosine` from alpha to alpha_end over the run, `piecewise` through alpha_points",
         choices=("constant", "linear", "cosine", "piecewise"),
     )
     alpha_end: float | None = setting(None, "alpha at the last step of a linear or cosine schedule", low=0.0, high=1.0)
@@ -53,7 +53,7 @@ class PlanConfig:
     )
     unpaired: str = setting(
         "mono_only",
-        "a corpus or language without translations feeds monolingual batches only, or is refused",
+        "under `hybrid`, a corpus or language without translations feeds monolingual batches only, or is refused",
         choices=("mono_only", "refuse"),
     )
     translations: int = setting(1, "further positives of a query under `multi_positive`", low=1, high=100)
@@ -64,7 +64,11 @@ class PlanConfig:
         choices=("passage", "query", "any"),
     )
     block: int = setting(
-        100, "mode, corpus and language counts are exact over every block of this many batches", low=1, high=10_000
+        100,
+        "counts are exact after every so many batches: of modes among all batches, of corpora among those of a mode, of "
+        "languages among the monolingual ones of a corpus",
+        low=1,
+        high=10_000,
     )
     draws_per_step: int = setting(
         1,

@@ -30,10 +30,11 @@ SCHEMA = pa.schema(
         ("meaning_id", pa.large_string()), ("language", pa.dictionary(pa.int32(), pa.string())), ("query", pa.large_string()),
         ("passage", pa.large_string()), ("group", pa.int64()), ("dataset", pa.dictionary(pa.int32(), pa.string())),
         ("domain", pa.dictionary(pa.int32(), pa.string())), ("score", pa.float32()),
-        ("negatives", pa.list_(pa.struct(
-            [("text", pa.large_string()), ("language", pa.string()), ("score", pa.float32()), ("group", pa.int64())]))),
+        ("negatives", pa.large_list(pa.struct(
+            [("text", pa.large_string()), ("language", pa.large_string()), ("score", pa.float32()), ("group", pa.int64())]))),
     ]
 )  # fmt: skip
+"""What is written. Corpora whose negatives have 32-bit offsets (`list`, `string`), as they once had, are read the same."""
 VERSION = 2
 
 
@@ -150,10 +151,11 @@ class Corpus:
 
     def negative_column(self, name: str, numbers: np.ndarray) -> pa.Array:
         """`text`, `language`, `score` or `group` of some hard negatives."""
-        return self._negatives.values.field(name).take(pa.array(numbers))
+        found = self._negatives.values.field(name).take(pa.array(numbers))
+        return found.cast(pa.string()) if name == "language" else found
 
     @property
-    def _negatives(self) -> pa.ListArray:
+    def _negatives(self) -> pa.LargeListArray | pa.ListArray:
         return self.table.column("negatives").chunk(0)  # the writer makes one chunk
 
     def has_negatives(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from hybrid_core.config import Config, CorpusConfig, PlanConfig
+from hybrid_core.config import Config, CorpusConfig, PlanConfig, refuse_unread
 from hybrid_core.data.corpus import Corpus
 from hybrid_core.data.sample import corpus_location
 from hybrid_core.errors import RequestError, nearest
@@ -62,8 +62,9 @@ def plan_for(config: Config, sources: Sources) -> BatchPlan:
     """The batch plan of a request.
 
     Raises:
-        RequestError: a corpus cannot give the batches or the loss that are asked for.
+        RequestError: a corpus cannot give the batches or the loss that are asked for, or a setting would not be read.
     """
+    refuse_unread(config)
     for name, source in sources.items():
         loss = source.config.loss or config.train.loss
         if loss != "info_nce" and not source.corpus.manifest["scores"]:

@@ -80,6 +80,7 @@ RICH_LOSS = {"loss": "info_nce_and_distillation", "learn_temperature": True, "ma
 CASES = {
     "hybrid": {},
     "hybrid_gradcache": {"train": {"gradcache": True}},
+    "drawn_independently": {"plan": {"draws_per_step": 2}},
     "everything": {"plan": RICH, "train": RICH_LOSS},
     "everything_gradcache": {"plan": RICH, "train": RICH_LOSS | {"gradcache": True}},
 }

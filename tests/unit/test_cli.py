@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs import encode, evaluate, export, mine, prepare, report, search, study, submit, train, tune, ui
+from ray_jobs import encode, evaluate, export, mine, prepare, replay, report, search, study, submit, train, tune, ui
 from ray_jobs.cli import Job, main, parser
 
 COMMON = {"--help", "--recipe", "--config", "--set", "--dry-run", "--json"}
@@ -51,6 +51,37 @@ def test_dry_run_prints_config_and_plan_and_writes_nothing(tmp_path: Path, capsy
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("schedule", "first", "told"),
+    [
+        ("plan.alpha=1.0 plan.alpha_schedule=linear plan.alpha_end=0.0", "mono", "20 of 40 batches are monolingual"),
+        ("plan.alpha=0.0 plan.alpha_schedule=linear plan.alpha_end=1.0", "cross", "21 of 40 batches are monolingual"),
+        ("plan.alpha=1.0 plan.alpha_schedule=cosine plan.alpha_end=0.0", "mono", "20 of 40 batches are monolingual"),
+        (
+            "plan.alpha_schedule=piecewise plan.alpha_points=0:1.0,4:1.0,5:0.0",
+            "mono",
+            "5 of 40 batches are monolingual",
+        ),
+    ],
+)
+def test_a_dry_run_shows_the_beginning_of_a_schedule_of_a_run_shorter_than_a_block(
+    schedule: str, first: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [part for s in ["train.steps=40", "train.global_batch=8", *schedule.split()] for part in ("--set", s)]
+    assert main(train.JOB, ["--dry-run", *settings]) == 0
+    printed = capsys.readouterr().out
+    assert re.findall(r"^step \d: (\w+)", printed, flags=re.MULTILINE) == [first] * 5
+    assert f"{told}\n" in printed
+
+
+def test_a_dry_run_says_when_a_constant_alpha_does_not_come_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(train.JOB, ["--dry-run", *SMALL[:2], "--set", "train.steps=24", "--set", "plan.alpha=0.5"]) == 0
+    told = r"\d+ of 24 batches are monolingual, where alpha asks for 12: .* plan\.block=100 .* divides the run"
+    assert re.search(told, capsys.readouterr().out)
+    assert main(train.JOB, ["--dry-run", *SMALL[:2], "--set", "train.steps=24", "--set", "plan.block=24"]) == 0
+    assert "12 of 24 batches are monolingual\n" in capsys.readouterr().out
+
+
 def test_study_dry_run_says_what_would_happen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(study.JOB, ["--recipe", "quickstart", "--dry-run", "--set", f"output={tmp_path / 'out'}"]) == 0
     said = "would train 3 arm(s) (mono, cross, hybrid) with 1 seed(s) for 24 steps of 16 pairs on 2 worker(s)"
@@ -71,6 +102,23 @@ def test_study_dry_run_says_what_would_happen(tmp_path: Path, capsys: pytest.Cap
         (train.JOB, ["--set", "train.global_batch=65"], "has 64 query-passage pairs, fewer than train.global_batch=65"),
         (train.JOB, [*SMALL, "--set", "model.name=no/such-model"], "model.name='no/such-model' cannot be loaded"),
         (train.JOB, [*SMALL, "--set", "model.name=packaged:me5"], "no packaged model 'me5'"),
+        (
+            train.JOB,
+            [*SMALL, "--set", "plan.policy=mono", "--set", "plan.cross_pair=per_batch"],
+            "plan.cross_pair='per_batch' would",
+        ),
+        (replay.JOB, [*SMALL, "--set", "plan.corpus_exponent=1"], "plan.corpus_exponent=1.0 would have no effect"),
+        (
+            study.JOB,
+            [*SMALL, "--set", "study.arms=base,mono,x_x", "--set", "plan.pivot=en"],
+            "plan.pivot='en' would have no effect on any of mono, x_x",
+        ),
+        (tune.JOB, [*SMALL, "--set", "plan.policy=mono"], "plan.alpha=0.0 would have no effect"),
+        (
+            tune.JOB,
+            [*SMALL, "--set", "train.teacher_temperature=1"],
+            "train.teacher_temperature=1.0 would have no effect",
+        ),
         (evaluate.JOB, ["--set", "evaluate.suites=xqad_r"], "'xqad_r' is no built-in suite.*did you mean 'xquad_r'"),
         (evaluate.JOB, ["--set", "evaluate.suites=xquad_r"], "github.com/google-research-datasets/lareqa"),
         (study.JOB, [*SMALL, "--set", "study.arms=base,hybird"], "'hybird'; did you mean 'hybrid'"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hybrid_core.config import CorpusConfig, config_hash
+from hybrid_core.config import CorpusConfig, config_hash, read_only, refuse_unread, refuse_unread_by_all
 from hybrid_core.errors import RequestError
 from hybrid_core.recipes import RECIPES, load_config
 from hybrid_core.settings import flat
@@ -63,9 +63,6 @@ def test_wrong_settings_are_refused_with_a_remedy(override: str, expected: str) 
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ("plan.policy=mono plan.alpha=0.5", "plan.alpha=0.5 has no meaning under plan.policy='mono'; remove it or set"),
-        ("plan.policy=cross plan.alpha_schedule=linear plan.alpha_end=0", "plan.alpha_end=0.0 has no meaning under"),
-        ("plan.policy=x_x plan.alpha_points=0:1", "has no meaning under plan.policy='x_x'"),
         ("plan.alpha_schedule=linear", "plan.alpha_schedule='linear' needs plan.alpha_end"),
         ("plan.alpha_schedule=cosine", "plan.alpha_schedule='cosine' needs plan.alpha_end"),
         ("plan.alpha_schedule=piecewise", "plan.alpha_schedule='piecewise' needs plan.alpha_points"),
@@ -87,6 +84,82 @@ def test_wrong_settings_are_refused_with_a_remedy(override: str, expected: str) 
 def test_settings_that_do_not_fit_each_other_are_refused_with_a_remedy(overrides: str, expected: str) -> None:
     with pytest.raises(RequestError, match=re.escape(expected)):
         load_config("quickstart", None, overrides.split())
+
+
+HYBRID = "it counts under plan.policy=hybrid"
+TWO = "data.corpora.a.corpus=/a data.corpora.b.corpus=/b"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ("plan.policy=mono plan.alpha=0.5", f"plan.alpha=0.5 would have no effect: {HYBRID}; remove it, or change that"),
+        ("plan.policy=mono plan.alpha=0", f"plan.alpha=0.0 would have no effect: {HYBRID}"),
+        ("plan.policy=cross plan.alpha=1 plan.alpha_schedule=linear plan.alpha_end=0", "plan.alpha=1.0 would have no effect"),
+        ("plan.policy=cross plan.alpha_schedule=linear plan.alpha_end=0", f"plan.alpha_schedule='linear' would have no effect: {HYBRID}"),
+        ("plan.policy=x_x plan.alpha_schedule=piecewise plan.alpha_points=0:1", "plan.alpha_schedule='piecewise' would have no"),
+        ("plan.policy=mono plan.cross_pair=per_batch", "plan.cross_pair='per_batch' would have no effect: it counts under plan.policy="),
+        ("plan.policy=multi_positive plan.cross_pair=per_batch", "plan.cross_pair='per_batch' would have no effect"),
+        ("plan.policy=x_x plan.pivot=en", "plan.pivot='en' would have no effect: it counts under plan.policy=cross or"),
+        ("plan.policy=mono plan.unpaired=refuse", f"plan.unpaired='refuse' would have no effect: {HYBRID}"),
+        ("plan.policy=cross plan.unpaired=refuse", "plan.unpaired='refuse' would have no effect"),
+        ("plan.translations=2", "plan.translations=2 would have no effect: it counts under plan.policy=multi_positive"),
+        ("plan.corpus_exponent=1", "plan.corpus_exponent=1.0 would have no effect: it counts for two or more data.corpora"),
+        (f"{TWO} data.corpora.a.weight=1 data.corpora.b.weight=1 plan.corpus_exponent=1", "plan.corpus_exponent=1.0 would have"),
+        ("data.corpora.a.weight=2", "data.corpora.a.weight=2.0 would have no effect: it counts beside another of data.corpora"),
+        ("plan.negative_language=any", "plan.negative_language='any' would have no effect: it counts with plan.hard_negatives"),
+        (f"{TWO} data.corpora.a.negative_language=any", "data.corpora.a.negative_language='any' would have no effect: it counts with plan"),
+        (f"{TWO} data.corpora.a.hard_negatives=1 data.corpora.b.hard_negatives=2 plan.hard_negatives=3", "plan.hard_negatives=3 would"),
+        ("train.teacher_temperature=0.1", "train.teacher_temperature=0.1 would have no effect: it counts with train.loss"),
+        ("train.loss=distillation train.negatives=own", "train.negatives='own' would have no effect: it counts with a loss that contrasts"),
+        (f"{TWO} data.corpora.a.loss=distillation data.corpora.a.negatives=own", "data.corpora.a.negatives='own' would have no effect"),
+        (f"{TWO} data.corpora.a.loss=info_nce data.corpora.b.loss=info_nce train.loss=distillation", "train.loss='distillation' would"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_no_batch_and_no_loss_would_read_is_refused_saying_what_it_needs(
+    overrides: str, expected: str
+) -> None:
+    config = load_config("default", None, overrides.split())
+    with pytest.raises(RequestError, match=re.escape(expected)):
+        refuse_unread(config)
+    kept = read_only(config)
+    assert flat(kept)["plan.policy"] == config.plan.policy
+    if "data.corpora" not in expected.split("=")[0]:
+        refuse_unread(kept)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "plan.policy=cross plan.cross_pair=per_batch plan.pivot=en",
+        "plan.unpaired=refuse plan.cross_pair=per_batch",
+        "plan.policy=multi_positive plan.pivot=en plan.translations=2",
+        "plan.policy=cross plan.block=12",  # recipes set it for all policies
+        f"{TWO} plan.corpus_exponent=1 data.corpora.a.weight=3",
+        "plan.hard_negatives=1 plan.negative_language=any",
+        f"{TWO} data.corpora.a.hard_negatives=1 plan.negative_language=any",
+        f"{TWO} data.corpora.a.loss=distillation train.teacher_temperature=0.1 train.negatives=own",
+        "train.loss=info_nce_and_distillation train.teacher_temperature=0.1 train.negatives=own",
+    ],
+)
+def test_a_setting_that_is_read_is_kept(overrides: str) -> None:
+    config = load_config("default", None, overrides.split())
+    refuse_unread(config)
+    assert read_only(config) == config
+
+
+def test_a_setting_of_several_trainings_must_be_read_by_one_of_them() -> None:
+    request = load_config("default", None, ["plan.pivot=en", "plan.alpha=0.5"])
+    arms = {
+        p: read_only(load_config("default", None, [f"plan.policy={p}", "plan.pivot=en"])) for p in ("mono", "cross")
+    }
+    refuse_unread_by_all(request, arms | {"hybrid": request})
+    with pytest.raises(
+        RequestError, match=re.escape(f"plan.alpha=0.5 would have no effect on any of mono, cross: {HYBRID}")
+    ):
+        refuse_unread_by_all(request, arms)
+    refuse_unread_by_all(request, arms, varied=["plan.alpha"])
+    refuse_unread_by_all(request, {})  # nothing is trained
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import LANGUAGES, made_up_pairs
 from corpus_helpers import (
@@ -23,7 +24,7 @@ from corpus_helpers import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hybrid_core.data.corpus import Corpus, Negative, Pair
+from hybrid_core.data.corpus import SCHEMA, Corpus, Negative, Pair
 from hybrid_core.data.corpus_writer import write_corpus
 from hybrid_core.errors import RequestError
 from hybrid_core.storage import MARKER, mark_complete, verify_complete
@@ -112,6 +113,36 @@ def test_writing_over_another_corpus_leaves_nothing_of_it(tmp_path: Path) -> Non
     corpus = written(tmp_path, [Pair("a", "en", "q", "p"), Pair("b", "de", "q", "p")])
     assert joined(corpus, "de", "en").tolist() == [[], []]
     assert set(content(tmp_path)) == {"manifest.json", "rows.arrow", "pairs.npy", MARKER}
+
+
+def test_negatives_have_offsets_for_more_than_two_billion_of_them() -> None:
+    kind = SCHEMA.field("negatives").type
+    assert pa.types.is_large_list(kind)
+    assert all(pa.types.is_large_string(kind.value_type.field(name).type) for name in ("text", "language"))
+
+
+def test_a_corpus_whose_negatives_have_short_offsets_is_read_the_same(tmp_path: Path) -> None:
+    named = (Negative("wrong", "de", 0.5), Negative("wrong too", "en"))
+    pairs = [dataclasses.replace(p, negatives=named[: number % 3]) for number, p in enumerate(made_up_pairs(6))]
+    corpus = written(tmp_path, pairs)
+    short = pa.list_(
+        pa.struct(
+            [("text", pa.large_string()), ("language", pa.string()), ("score", pa.float32()), ("group", pa.int64())]
+        )
+    )
+    table = corpus.table.set_column(
+        corpus.table.schema.get_field_index("negatives"),
+        "negatives",
+        pa.array(corpus.table.column("negatives").to_pylist(), short),
+    )
+    older = dataclasses.replace(corpus, table=table)
+    rows = np.array([3, 17, 4, 4])
+    for one, other in zip(corpus.negatives_of(rows), older.negatives_of(rows), strict=True):
+        assert one.tolist() == other.tolist() and len(one) > 0
+    for name in ("text", "language", "score", "group"):
+        numbers = corpus.negatives_of(rows)[1]
+        assert corpus.negative_column(name, numbers).equals(older.negative_column(name, numbers))
+    assert list(corpus.texts()) == list(older.texts())
 
 
 @pytest.mark.parametrize("version", [1, 3])

@@ -14,11 +14,13 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from hybrid_core.backbones import backbone_for
-from hybrid_core.config import ModelConfig
+from hybrid_core.config import Config, CorpusConfig, DataConfig, ModelConfig
 from hybrid_core.data import sample
+from hybrid_core.data.corpus import Corpus
 from hybrid_core.encode import encode, token_batches
 from hybrid_core.errors import RequestError
 from hybrid_core.model import Encoder, export, load_encoder
+from ray_jobs.steps import prepare_base
 
 TEXTS = [text for p in made_up_pairs(30) for text in (p.query, p.passage)]
 packaged = pytest.mark.skipif(
@@ -102,6 +104,31 @@ def test_a_trimmed_vocabulary_changes_no_output_for_covered_text(family: str, re
     assert trimmed.backbone.get_input_embeddings().num_embeddings == len(trimmed.tokenizer)
     assert np.array_equal(encode(full, covered, "query"), encode(trimmed, covered, "query"))
     assert np.isfinite(encode(trimmed, ["words that nobody covered"], "query")).all()
+
+
+def test_a_trimmed_vocabulary_covers_texts_behind_the_prefixes_of_their_corpus(
+    encoder_directory: Path, corpus_directory: Path, tmp_path: Path
+) -> None:
+    corpus, prefix = Corpus.open(str(corpus_directory)), "alpha beta gamma: "
+    full, texts = tiny(encoder_directory), list(corpus.texts())
+    glued = prefix.strip(": ")  # joins the word behind it, so that the tokens of either are not those of both
+    for start in (prefix, glued):
+        source = CorpusConfig(corpus=str(corpus_directory), query_prefix=start, passage_prefix=start)
+        request = Config(
+            output=str(tmp_path), data=DataConfig(corpora={"a": source}),
+            model=ModelConfig(name=str(encoder_directory), vocabulary="trimmed"),
+        )  # fmt: skip
+        base = prepare_base(request, [], with_corpus=True)
+        trimmed = load_encoder(ModelConfig(name=base))
+        assert len(trimmed.tokenizer) < len(full.tokenizer)
+        assert pieces(trimmed, texts, start) == pieces(full, texts, start)
+    bare = load_encoder(ModelConfig(name=str(encoder_directory), vocabulary="trimmed"), texts=[*texts, glued])
+    assert pieces(bare, texts, glued) != pieces(full, texts, glued)
+
+
+def pieces(encoder: Encoder, texts: list[str], prefix: str) -> list[list[str]]:
+    ids = encoder.tokenize(texts, "query", prefix)
+    return [encoder.tokenizer.convert_ids_to_tokens(text) for text in ids]
 
 
 def test_first_layers_only(encoder_directory: Path) -> None:

@@ -205,3 +205,94 @@ def test_every_option_is_drawn_at_every_place_equally_often() -> None:
     landed = np.array([draws.block(number)[0] for number in range(4000)])
     for option, expected in ((0, 1000), (1, 1000), (2, 2000)):
         assert np.abs((landed == option).sum(0) - expected).max() < 5 * np.sqrt(expected)
+
+
+@quick
+@given(size=st.integers(1, 700), key=st.integers(0, 2**63 - 1))
+def test_a_permutation_can_be_followed_backwards(size: int, key: int) -> None:
+    everything = np.arange(size)
+    assert permute(permute(everything, size, key), size, key, backwards=True).tolist() == everything.tolist()
+
+
+@quick
+@given(size=st.integers(10**6, 2**62), key=keys)
+def test_a_permutation_of_a_huge_range_can_be_followed_backwards(size: int, key: int) -> None:
+    index = np.arange(size - 300, size)
+    assert permute(permute(index, size, key), size, key, backwards=True).tolist() == index.tolist()
+
+
+windows = st.integers(1, 60).flatmap(lambda size: st.tuples(st.just(size), st.integers(1, size)))
+
+
+@settings(max_examples=150)
+@given(shape=windows, key=keys, aligned=st.booleans())
+def test_a_window_holds_nothing_twice_also_where_epochs_meet(shape: tuple[int, int], key: int, aligned: bool) -> None:
+    size, window = shape
+    drawn = draw_without_replacement(np.arange(12 * size), size, key, window=window, aligned=aligned).tolist()
+    for start in range(0, 12 * size, size):
+        assert sorted(drawn[start : start + size]) == list(range(size)), "an epoch holds every element once"
+    for start in range(0, 12 * size - window + 1, window if aligned else 1):
+        assert len(set(drawn[start : start + window])) == window
+
+
+def test_sequences_of_many_sizes_keys_and_windows_are_drawn_at_once_as_one_by_one() -> None:
+    generator = np.random.default_rng(0)
+    sizes, drawn_keys = generator.integers(1, 40, 500), generator.integers(0, 2**62, 500)
+    many_windows, index = 1 + generator.integers(0, 1000, 500) % sizes, generator.integers(0, 400, 500)
+    together = draw_without_replacement(index, sizes, drawn_keys, window=many_windows)
+    alone = [
+        int(draw_without_replacement(np.array([i]), int(size), int(key), window=int(window))[0])
+        for i, size, key, window in zip(index, sizes, drawn_keys, many_windows, strict=True)
+    ]
+    assert together.tolist() == alone
+
+
+def test_only_the_beginning_of_a_later_epoch_is_drawn_in_another_order_for_a_window() -> None:
+    plain = draw_without_replacement(np.arange(400), 100, 7).reshape(4, 100)
+    drawn = draw_without_replacement(np.arange(400), 100, 7, window=30, aligned=True).reshape(4, 100)
+    assert (plain[0] == drawn[0]).all() and (plain[:, 30:] == drawn[:, 30:]).all()
+    assert (plain[1:, :30] != drawn[1:, :30]).any()
+
+
+@quick
+@given(weights=weight_lists, draws=st.integers(1, 200), first=st.integers(0, 10**9))
+def test_no_option_is_drawn_more_often_than_the_most(weights: list[float], draws: int, first: int) -> None:
+    shares = Shares(weights)
+    most = shares.most(draws)
+    assert (shares.until(first + draws) - shares.until(first) <= most).all()
+    assert (most >= np.ceil(draws * np.array(weights) / sum(weights) - draws * len(weights) / 2**20)).all()
+
+
+def test_the_most_of_an_option_can_be_more_than_its_share_rounded_up() -> None:
+    weights, draws = [3.0, 1.0, 2.0, 5.0, 2.0], 9
+    shares = Shares(weights)
+    found = np.max([shares.until(n + draws) - shares.until(n) for n in range(4000)], axis=0)
+    assert (found <= shares.most(draws)).all()
+    assert (found > np.ceil(draws * np.array(weights) / sum(weights))).any()
+
+
+@quick
+@given(points=schedules, block=st.integers(1, 200), key=keys, end=st.integers(0, 300))
+def test_a_schedule_is_followed_within_a_block(points: list[tuple[int, float]], block: int, key: int, end: int) -> None:
+    schedule = Schedule(points)
+    draws = ExactDraws(schedule, block, key, end=end)
+    counts = np.zeros(2, dtype=int)
+    for number in range(700):
+        if number % block == 0 or number == end:
+            assert counts.tolist() == schedule.until(number).tolist()
+        assert draws.drawn(number).tolist() == counts.tolist()
+        option, nth = draws.draw(number)
+        assert nth == counts[option]
+        counts[option] += 1
+
+
+@quick
+@given(points=schedules, first=st.integers(0, 600), length=st.integers(1, 200))
+def test_what_is_shuffled_as_one_leads_to_expect_the_schedule_within_a_quarter_of_a_draw(
+    points: list[tuple[int, float]], first: int, length: int
+) -> None:
+    at, value = zip(*points, strict=True)
+    places = first + np.arange(length * 8 + 1) / 8
+    area = np.concatenate([[0], np.cumsum(np.diff(places) * np.interp((places[1:] + places[:-1]) / 2, at, value))])
+    drift = np.abs(area - area[-1] * (places - first) / length).max()
+    assert drift <= 0.25 + 1e-6 or Schedule(points).uneven(first, first + length)

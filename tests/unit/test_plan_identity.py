@@ -58,6 +58,58 @@ def test_the_hash_changes_with_corpus_languages_seed_batch_and_plan(
     assert len({plan.hash for plan in plans}) == len(plans)
 
 
+UNREAD = {
+    "mono": {"cross_pair": "per_batch", "pivot": "en", "unpaired": "refuse", "translations": 3, "corpus_exponent": 1.0,
+             "negative_language": "any"},
+    "cross": {"block": 7, "unpaired": "refuse", "translations": 3, "corpus_exponent": 1.0, "negative_language": "any"},
+    "hybrid": {"unpaired": "refuse", "translations": 3, "corpus_exponent": 1.0, "negative_language": "query"},
+    "x_x": {"block": 7, "cross_pair": "per_batch", "pivot": "en", "unpaired": "refuse", "translations": 3},
+    "multi_positive": {"block": 7, "cross_pair": "per_batch", "unpaired": "refuse", "corpus_exponent": 1.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("policy", "field"), [(policy, field) for policy in UNREAD for field in UNREAD[policy]])
+def test_what_no_batch_depends_on_changes_neither_hash_nor_rows(
+    corpora: dict[str, Corpus], policy: str, field: str
+) -> None:
+    plain = a_plan(corpora["equal"], policy=policy)
+    other = a_plan(corpora["equal"], policy=policy, **{field: UNREAD[policy][field]})
+    assert other.hash == plain.hash
+    assert all(same(plain.step(k), other.step(k)) for k in range(40))
+
+
+READ = {
+    "mono": {"block": 7, "language_exponent": 0.5, "draws_per_step": 2},
+    "cross": {"cross_pair": "per_batch", "pivot": "en", "language_exponent": 0.5, "draws_per_step": 2},
+    "hybrid": {"cross_pair": "per_batch", "pivot": "en", "block": 7, "alpha": 0.25},
+    "x_x": {"language_exponent": 0.5, "draws_per_step": 2},
+    "multi_positive": {"pivot": "en", "translations": 2, "language_exponent": 0.5},
+}
+
+
+@pytest.mark.parametrize(("policy", "field"), [(policy, field) for policy in READ for field in READ[policy]])
+def test_what_batches_depend_on_changes_hash_and_rows(corpora: dict[str, Corpus], policy: str, field: str) -> None:
+    plain = a_plan(corpora["unequal"], policy=policy)
+    other = a_plan(corpora["unequal"], policy=policy, **{field: READ[policy][field]})
+    assert other.hash != plain.hash
+    assert not all(np.array_equal(plain.step(k).query_rows, other.step(k).query_rows) for k in range(40)) or any(
+        not np.array_equal(plain.step(k).translation_rows, other.step(k).translation_rows) for k in range(40)
+    )
+
+
+def test_the_block_of_pairs_drawn_per_batch_is_part_of_the_hash(corpora: dict[str, Corpus]) -> None:
+    plans = [a_plan(corpora["equal"], policy="cross", cross_pair="per_batch", block=block) for block in (7, 100)]
+    assert plans[0].hash != plans[1].hash
+
+
+@pytest.mark.parametrize(("alpha", "policy"), [(1.0, "mono"), (0.0, "cross")])
+def test_hybrid_of_one_mode_is_the_plan_of_that_mode(corpora: dict[str, Corpus], alpha: float, policy: str) -> None:
+    hybrid = a_plan(corpora["equal"], policy="hybrid", alpha=alpha)
+    alone = a_plan(corpora["equal"], policy=policy)
+    assert hybrid.hash == alone.hash
+    assert all(same(hybrid.step(k), alone.step(k)) for k in range(40))
+
+
 def test_one_changed_text_changes_the_hash(corpora: dict[str, Corpus], tmp_path: Path) -> None:
     pairs = made_up_pairs(48)
     pairs[7] = Pair(pairs[7].meaning_id, pairs[7].language, pairs[7].query + " ", pairs[7].passage, pairs[7].dataset)

@@ -20,6 +20,7 @@ from plan_helpers import (
     same,
 )
 
+from hybrid_core.config import PlanConfig
 from hybrid_core.data.corpus import Corpus
 from hybrid_core.errors import RequestError
 from hybrid_core.plan import BatchPlan
@@ -100,6 +101,82 @@ def test_a_cosine_schedule_counts_the_area_under_its_curve(
     assert np.abs(counts - area)[::10].max() <= 0.5 + 2e-4 * length  # 64 straight pieces leave less than that
     assert counts[10] == pytest.approx(10 * start, abs=1)  # flat at both ends
     assert counts[-1] - counts[-11] == pytest.approx(10 * end, abs=2)
+
+
+DEFAULT_BLOCK = PlanConfig().block
+FALLS = {"linear": lambda x: x - x * x / 2, "cosine": lambda x: x / 2 + math.sin(math.pi * x) / (2 * math.pi)}
+"""Area under a schedule from 1 to 0, up to a part of the run."""
+
+
+@pytest.mark.parametrize("draws", [1, 2])
+@pytest.mark.parametrize("steps", [12, 40, 77, 100, 250, 1000])
+@pytest.mark.parametrize("schedule", FALLS)
+def test_a_schedule_is_followed_all_through_the_run_at_the_default_block(
+    corpora: dict[str, Corpus], schedule: str, steps: int, draws: int
+) -> None:
+    config = {"alpha": 1.0, "alpha_schedule": schedule, "alpha_end": 0.0, "draws_per_step": draws}
+    plan = a_plan(corpora["equal"], policy="hybrid", batch=2 * draws, steps=steps, **config)
+    assert plan.config.block == DEFAULT_BLOCK == 100
+    counts, total = drawn_counts(plan, steps * draws), steps * draws
+    assert abs(counts[-1] - total / 2) <= 1
+    assert f"{counts[-1]} of {total} batches are monolingual" == plan.modes_in_words(steps)
+    for part in range(1, 20):
+        wanted = total * FALLS[schedule](part / 20)
+        assert abs(counts[total * part // 20] - wanted) <= max(2.0, 0.03 * total)
+
+
+def drawn_counts(plan: BatchPlan, draws: int) -> list[int]:
+    """How many of the first 0, 1, 2, ... draws are monolingual; a step has plan.draws_per_step of them, of two examples each."""
+    counts = [0]
+    for k in range(draws // plan.config.draws_per_step):
+        planned = plan.step(k)
+        for queries, passages in zip(
+            planned.query_rows.reshape(-1, 2), planned.passage_rows.reshape(-1, 2), strict=True
+        ):
+            counts.append(counts[-1] + int(np.array_equal(queries, passages)))
+    return counts
+
+
+@pytest.mark.parametrize(("steps", "quarters"), [(100, [25, 25, 0, 0]), (40, [10, 10, 0, 0]), (400, [100, 100, 0, 0])])
+def test_a_change_from_one_step_to_the_next_happens_at_that_step(
+    corpora: dict[str, Corpus], steps: int, quarters: list[int]
+) -> None:
+    points = ("0:1.0", f"{steps // 2 - 1}:1.0", f"{steps // 2}:0.0")
+    plan = a_plan(corpora["equal"], policy="hybrid", batch=2, alpha_schedule="piecewise", alpha_points=points)
+    counts = np.array(mono_counts(plan, steps))[[0, steps // 4, steps // 2, 3 * steps // 4, steps]]
+    assert np.diff(counts).tolist() == quarters
+
+
+def test_where_a_schedule_is_constant_it_draws_as_a_constant_does(corpora: dict[str, Corpus]) -> None:
+    points = ("0:1.0", "100:0.3", "500:0.3")
+    changing = a_plan(corpora["equal"], policy="hybrid", batch=2, alpha_schedule="piecewise", alpha_points=points)
+    constant = a_plan(corpora["equal"], policy="hybrid", batch=2, alpha=0.3)
+    for block in (range(100, 200), range(600, 700)):
+        found, wanted = ([plan.step(k).mode for k in block] for plan in (changing, constant))
+        assert found.count("mono") == wanted.count("mono") == 30
+        assert sorted(found) == sorted(wanted)
+
+
+def test_a_step_of_a_schedule_does_not_depend_on_those_before_it(corpora: dict[str, Corpus]) -> None:
+    config = {"alpha": 0.9, "alpha_schedule": "cosine", "alpha_end": 0.1}
+    plan = a_plan(corpora["equal"], policy="hybrid", batch=4, steps=130, **config)
+    in_order = [plan.step(k) for k in range(140)]
+    for k in reversed(range(140)):
+        assert same(plan.step(k), in_order[k])
+        assert same(a_plan(corpora["equal"], policy="hybrid", batch=4, steps=130, **config).step(k), in_order[k])
+
+
+def test_a_constant_alpha_says_where_the_run_ends_within_a_block(corpora: dict[str, Corpus]) -> None:
+    plan = a_plan(corpora["equal"], policy="hybrid", alpha=0.5, batch=2, seed=0)
+    found = mono_counts(plan, 24)[-1]
+    assert found != 12  # this seed
+    told = plan.modes_in_words(24)
+    assert (
+        told.startswith(f"{found} of 24 batches are monolingual, where alpha asks for 12") and "plan.block=100" in told
+    )
+    assert plan.modes_in_words(200) == "100 of 200 batches are monolingual"
+    assert a_plan(corpora["equal"], policy="hybrid", batch=2, block=24).modes_in_words(24).startswith("12 of 24")
+    assert a_plan(corpora["equal"], policy="x_x").modes_in_words(24) == "all 24 batches are x_x"
 
 
 def test_schedules_that_differ_have_hashes_that_differ(corpora: dict[str, Corpus]) -> None:

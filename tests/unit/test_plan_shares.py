@@ -24,6 +24,8 @@ from hybrid_core.data.corpus import Corpus, Pair
 from hybrid_core.plan import BatchPlan
 
 a_plan = partial(plan_of, batch=16)
+SMALLEST = {"equal": 48, "missing": 30, "unequal": 20}
+"""Rows of the smallest language."""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,37 @@ def test_no_row_repeats_before_the_only_language_is_exhausted(corpus_directory: 
     assert all(len(set(epoch)) == len(epoch) for epoch in orders)
     assert sorted(orders[0]) == list(range(*corpus.rows_of("en")))
     assert orders[0] != orders[1]
+
+
+WINDOWS = [
+    ("mono", {}, 16), ("mono", {}, 20), ("mono", {}, 19), ("cross", {}, 48), ("cross", {}, 64), ("cross", {"cross_pair": "per_batch"}, 17),
+    ("hybrid", {}, 20), ("x_x", {}, 50), ("x_x", {}, 60), ("multi_positive", {"translations": 2}, 50),
+    ("cross", {"language_exponent": 1.0}, 60),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("policy", "config", "batch"), WINDOWS)
+def test_no_batch_holds_a_row_of_its_languages_twice_also_where_epochs_meet(
+    corpora: dict[str, Corpus], policy: str, config: dict[str, object], batch: int, shape: str
+) -> None:
+    plan = a_plan(
+        corpora[shape], policy=policy, batch=min(batch, SMALLEST[shape]) if policy == "mono" else batch, **config
+    )
+    drawn: Counter[tuple[int, int]] = Counter()
+    for k in range(300):
+        planned = plan.step(k)
+        further = planned.translation_rows[:, 0] if planned.mode == "multi_positive" else planned.passage_rows
+        examples = list(zip(planned.query_rows.tolist(), further.tolist(), strict=True))
+        assert len(set(examples)) == len(examples), f"step {k}"
+        drawn.update(examples)
+    assert min(drawn.values()) > 1  # epochs met
+
+
+def test_no_row_of_a_language_is_drawn_twice_by_a_batch_of_nearly_all_of_them(corpora: dict[str, Corpus]) -> None:
+    plan = a_plan(corpora["equal"], policy="mono", batch=46)  # 48 rows a language
+    for k in range(400):
+        assert len(set(plan.step(k).query_rows.tolist())) == 46
 
 
 def test_a_row_is_drawn_equally_often_over_whole_blocks(corpora: dict[str, Corpus]) -> None:

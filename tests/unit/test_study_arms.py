@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from hybrid_core.config import Config, PlanConfig
+from hybrid_core.config import Config, PlanConfig, StudyConfig, TrainConfig
 from hybrid_core.errors import RequestError
-from ray_jobs.study import arm_config
+from ray_jobs.study import arm_config, check
+
+SMALL = TrainConfig(global_batch=8, steps=2)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,30 @@ def test_a_request_with_pivot_and_schedule_can_be_studied_with_every_arm(arm: st
     plan = arm_config(request, arm).plan
     assert (plan.alpha_schedule == "linear") == (arm == "hybrid")
     assert (plan.pivot == "en") == (arm not in ("mono", "x_x"))
+
+
+@pytest.mark.parametrize(
+    ("arms", "plan", "field"),
+    [
+        ("mono,x_x", {"cross_pair": "per_batch"}, "plan.cross_pair='per_batch'"),
+        ("mono,cross", {"alpha": 0.4}, "plan.alpha=0.4"),
+        ("mono,hybrid@0.25", {"alpha": 0.4}, "plan.alpha=0.4"),
+        ("hybrid@0.25", {"alpha_schedule": "linear", "alpha_end": 0.2}, "plan.alpha_schedule='linear'"),
+        ("hybrid/4", {"draws_per_step": 2}, "plan.draws_per_step=2"),
+        ("mono,hybrid", {"policy": "multi_positive"}, "plan.policy='multi_positive'"),
+        ("hybrid", {"translations": 2}, "plan.translations=2"),
+    ],
+)
+def test_a_setting_that_no_arm_reads_is_refused(arms: str, plan: dict[str, object], field: str) -> None:
+    request = Config(plan=PlanConfig(**plan), study=StudyConfig(arms=tuple(arms.split(","))), train=SMALL)  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match=f"^{field} would have no effect on any of {arms.replace(',', ', ')}"):
+        check(request)
+
+
+def test_a_setting_that_one_arm_reads_is_enough() -> None:
+    plan = PlanConfig(alpha=0.4, cross_pair="per_batch", pivot="en", translations=2, draws_per_step=2)
+    arms = ("base", "mono", "cross", "hybrid", "hybrid/4", "multi_positive")
+    assert check(Config(plan=plan, study=StudyConfig(arms=arms), train=SMALL))
 
 
 @pytest.mark.parametrize(
