@@ -26,7 +26,7 @@ lint: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/python -m pytest tests/unit tests/repo
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/unit tests/repo
 
 cluster: setup
 	$(BIN)/python -m pytest tests/cluster
