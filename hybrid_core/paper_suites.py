@@ -89,13 +89,14 @@ class Measured:
             tried.append(self._mean(suite, *labels))
         found = [row for row in tried if not isinstance(row, Lacking)]
         reasons = [row for row in tried if isinstance(row, Lacking)]
-        return found[0] if found else max(reversed(reasons), key=lambda reason: reason.reached)
+        nothing = Lacking(0, f"suite {suite} not evaluated")
+        return found[0] if found else max(reversed(reasons), key=lambda reason: reason.reached, default=nothing)
 
     def _in_suite(self, part: str, setting: str, metric: str, arm: str, language: str) -> Json | Lacking:
         problem = pool_problem(self.result, self.pools, part, setting, language)
         if problem:
             return Lacking(0, problem)
-        row = self.rows.get((part, setting, metric, arm, language))
+        row: Json | None = self.rows.get((part, setting, metric, arm, language))
         if row is None or any(not is_number(row.get(key)) for key in ("value", "low", "high")):
             by = " by language" if language else ""
             return Lacking(1, f"{setting} {metric}{by} not in the results")
