@@ -89,7 +89,8 @@ class Measured:
             tried.append(self._mean(suite, *labels))
         found = [row for row in tried if not isinstance(row, Lacking)]
         reasons = [row for row in tried if isinstance(row, Lacking)]
-        return found[0] if found else max(reversed(reasons), key=lambda reason: reason.reached)
+        nothing = Lacking(0, f"suite {suite} not evaluated")
+        return found[0] if found else max(reversed(reasons), key=lambda reason: reason.reached, default=nothing)
 
     def _in_suite(self, part: str, setting: str, metric: str, arm: str, language: str) -> Json | Lacking:
         problem = pool_problem(self.result, self.pools, part, setting, language)

@@ -129,7 +129,7 @@ def _with_free_baselines(measured: Measured, bm25: Mapping[str, Evaluation] | No
             name = f"{model}+{method}"
             arms[name] = {suite: [m.free[method][suite] for m in seeds] for suite in seeds[0].free[method]}
             free[name] = {"of": model, "method": method}
-    if bm25 is not None:
+    if bm25:  # no suite may have the mono setting
         arms[BM25] = {suite: [e] for suite, e in bm25.items()}
         free[BM25] = {"of": "", "method": BM25}
     return arms, free

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from made_up_suites import a_suite
 
 from hybrid_core.config import EvaluateConfig
-from hybrid_core.data.suites import load_suites
 from hybrid_core.errors import RequestError
 from hybrid_core.robustness.perturbations import PERTURBATIONS
 from hybrid_core.robustness.requests import check_robustness
@@ -78,5 +78,6 @@ def test_a_dry_run_names_variants_and_languages_with_fewer_distractors(
 
 
 def test_seen_languages_may_be_those_of_queries_alone() -> None:
-    suites = load_suites(["sample_law"], None, "sentence")
-    check_robustness(EvaluateConfig(seen_languages=("en", "de")), suites)
+    suite = a_suite(0, query_languages=("de", "sw"), settings_=("multi",))
+    assert "sw" not in suite.languages
+    check_robustness(EvaluateConfig(seen_languages=("en", "sw")), [suite])
