@@ -214,9 +214,7 @@ def encoding_deviation(
     for row, text in enumerate(suite.passages.texts):  # equal texts tie before and must tie after
         if text in again:
             replaced[row] = again[text]
-    part = replace(
-        suite, queries=_take(suite.queries, asked), relevant=[suite.relevant[row] for row in asked.tolist()]
-    )
+    part = replace(suite, queries=_take(suite.queries, asked), relevant=[suite.relevant[row] for row in asked.tolist()])
     before, after = (
         evaluate(part, q, p).per_query["mAP"] for q, p in ((queries[asked], passages), (alone[0], replaced))
     )
