@@ -125,7 +125,9 @@ def of_all_queries(comparison: Comparison, key: str = "perturbations") -> list[J
 def domains_of(comparison: Comparison) -> list[tuple[str, str]]:
     """(Suite, domain) of all suites; "" where a suite names none. Empty unless two domains or more are named."""
     stated = comparison.get("suite_domains") or {}
-    found = [(suite, domain) for suite in comparison["suites"] for domain in stated.get(suite) or [""]]
+    rows = comparison.get("domains") or []
+    inner = {s: list(dict.fromkeys(r["domain"] for r in rows if r["suite"] == s)) for s in comparison["suites"]}
+    found = [(suite, domain) for suite in comparison["suites"] for domain in stated.get(suite) or inner[suite] or [""]]
     return found if sum(domain != "" for _, domain in found) > 1 else []
 
 
