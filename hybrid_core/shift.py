@@ -15,9 +15,9 @@ import numpy as np
 
 from hybrid_core.contrasts import Contrast, Rules, equivalence, labels, numbers
 from hybrid_core.scored import Key, ScoredSuite
-from hybrid_core.significance import Columns, Pair, columns, corrected, errors, or_none
+from hybrid_core.significance import Pair, Place, corrected, or_none, zero_p
 from hybrid_core.stats.bootstrap import Replicates, mean_replicates
-from hybrid_core.stats.randomisation import drawn_flips, flips_for, share_beyond
+from hybrid_core.stats.randomisation import flips_for
 
 Json = dict[str, Any]
 Suites = Mapping[str, ScoredSuite]
@@ -96,32 +96,21 @@ def _p_values(
                 weights[0, place, column] = 1.0 / len(test.shifted)
                 weights[place, place, column] = 1.0
                 weights[[0, place], 0, column] = -1.0
-    parts = {suite: _columns(suites[suite], tests, suite == in_domain) for suite in places}
-    observed = np.einsum("ept,pt->et", weights, np.nan_to_num([part.observed for part, _ in parts.values()]))
-    squares = np.stack([(np.nan_to_num(wrong) ** 2).sum(0) for _, wrong in parts.values()])
-    drawn = [
-        drawn_flips(
-            wrong, flips=flips, seed=rules.seed, stratum=suite, training=part.training(flips=flips, seed=rules.seed)
-        )
-        for suite, (part, wrong) in parts.items()
-    ]
-    scale = np.sqrt(np.einsum("ept,pt->et", weights**2, squares))
-    p = share_beyond(zip(*drawn, strict=True), weights, observed, scale, flips)
-    unknown = np.stack([np.isnan(part.observed) | np.isnan(wrong).any(0) for part, wrong in parts.values()])
-    undefined = np.einsum("ept,pt->et", np.abs(weights), unknown) > 0
-    p = np.where(undefined | ~weights.any(1), np.nan, p)
-    return p[0], dict(zip(names, p[1:], strict=True))
+    found = zero_p(
+        [_place(suites[suite], tests, suite == in_domain) for suite in places], weights, flips=flips, seed=rules.seed
+    )
+    return found[0], dict(zip(names, found[1:], strict=True))
 
 
-def _columns(data: ScoredSuite, tests: Sequence[_Test], inside: bool) -> tuple[Columns, np.ndarray]:
-    """The tests' differences on one suite and their errors; empty columns where the suite lacks a test."""
-    pairs = [
+def _place(data: ScoredSuite, tests: Sequence[_Test], inside: bool) -> Place:
+    """The tests' differences on one suite; empty contrasts where the suite lacks a test."""
+    contrasts = [
         [(1.0, Pair(data.side(t.contrast.arm, t.key), data.side(t.contrast.reference, t.key)))]
         if inside or data.suite in t.shifted
         else []
         for t in tests
     ]
-    return columns(pairs, len(data.clusters)), errors(pairs, data.bootstrap.strata)
+    return Place(data.suite, contrasts, data.bootstrap.strata)
 
 
 def _largest_family(tests: Sequence[_Test]) -> int:

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from hybrid_core.stats.families import holm
-from hybrid_core.stats.randomisation import Training, paired_difference, residuals, sign_flip_p
+from hybrid_core.stats.randomisation import (
+    Training,
+    drawn_flips,
+    paired_difference,
+    residuals,
+    share_beyond,
+    sign_flip_p,
+)
 from hybrid_core.stats.seeds import seed_multipliers
 from hybrid_core.stats.sums import Sums
 
@@ -99,18 +106,41 @@ def swap_p(contrasts: Sequence[Contrast], *, flips: int, seed: int, suite: str) 
     return sign_flip_p(found.differences, flips=flips, seed=seed, stratum=suite, training=training)
 
 
-def zero_p(
-    contrasts: Sequence[Contrast], strata: Sequence[np.ndarray], *, flips: int, seed: int, suite: str
-) -> np.ndarray:
-    """P-values of "the contrast is zero" where the arms themselves may differ [contrasts]: flips of residuals."""
-    if not contrasts:
-        return np.zeros(0)
-    found, wrong = columns(contrasts, sum(map(len, strata))), errors(contrasts, strata)
-    p = sign_flip_p(
-        wrong, flips=flips, seed=seed, stratum=suite, training=found.training(flips=flips, seed=seed),
-        observed=np.nan_to_num(found.observed),
-    )  # fmt: skip
-    return np.where(np.isnan(found.observed), np.nan, p)
+@dataclass(frozen=True)
+class Place:
+    """The same contrasts on one suite; an empty contrast where the suite does not have it."""
+
+    suite: str
+    contrasts: Sequence[Contrast]
+    strata: Sequence[np.ndarray]
+    """Members of each stratum of the suite's questions (`ClusterBootstrap.strata`)."""
+
+
+def zero_p(places: Sequence[Place], weights: np.ndarray, *, flips: int, seed: int) -> np.ndarray:
+    """P-values of "the effect is zero", where the arms themselves may differ: residuals are flipped in every suite.
+
+    Args:
+        places: suites with the same contrasts, independent of each other.
+        weights: of the places in each effect [effects, places, contrasts].
+        flips: number of random sign assignments.
+        seed: of the draws.
+
+    Returns:
+        [effects, contrasts]; NaN where an effect has no weights or a contrast in it is not defined.
+    """
+    found = [columns(place.contrasts, sum(map(len, place.strata))) for place in places]
+    wrong = [errors(place.contrasts, place.strata) for place in places]
+    drawn = [
+        drawn_flips(e, flips=flips, seed=seed, stratum=p.suite, training=c.training(flips=flips, seed=seed))
+        for p, c, e in zip(places, found, wrong, strict=True)
+    ]
+    values = np.stack([c.observed for c in found])
+    observed = np.einsum("ept,pt->et", weights, np.nan_to_num(values))
+    scale = np.sqrt(np.einsum("ept,pt->et", weights**2, np.stack([(np.nan_to_num(e) ** 2).sum(0) for e in wrong])))
+    p = share_beyond(zip(*drawn, strict=True), weights, observed, scale, flips)
+    unknown = np.isnan(values) | np.stack([np.isnan(e).any(0) for e in wrong])
+    undefined = np.einsum("ept,pt->et", np.abs(weights), unknown) > 0
+    return np.where(undefined | ~weights.any(1), np.nan, p)
 
 
 def corrected(rows: Sequence[Json], family: Callable[[Json], Hashable]) -> list[Json]:

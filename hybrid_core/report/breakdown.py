@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from hybrid_core.comparison import Json
 from hybrid_core.report.arms import Comparison, models
 from hybrid_core.report.cells import IN_RANKS, Block, Cell, Row, Table, bars, difference_cell, level_cell, ungrouped
-from hybrid_core.report.lookup import SETTINGS, estimate_of
+from hybrid_core.report.lookup import SETTINGS, domains_of, estimate_of, settings_in
 from hybrid_core.report.sections import changed_note
-from hybrid_core.report.style import SETTING_TITLES, percent, points
+from hybrid_core.report.style import SETTING_TITLES, percent, points, suite_title
 from hybrid_core.stats import Estimate
 from hybrid_core.summary import label
 
@@ -38,6 +38,49 @@ def breakdown_tables(comparison: Comparison, key: str, suite: str) -> list[Table
             chosen = [row for row in rows if row["setting"] == setting and row["metric"] == metric]
             found.append(_table(comparison, chosen, _NAMES[key], setting, metric))
     return found
+
+
+def domains_across(comparison: Comparison) -> list[Table]:
+    """mAP of every domain of every suite, a row each: a table per setting; none unless two domains are named."""
+    places = domains_of(comparison)
+    inner = {(r["suite"], r["domain"], r["setting"], r["arm"]): r for r in comparison.get("domains") or []}
+    whole = {(r["suite"], r["setting"], r["arm"]): r for r in comparison["levels"] if r["metric"] == "mAP"}
+    found = []
+    for setting in settings_in(comparison):
+        rows = [
+            row | {"domain": _domain_title(suite, domain)}
+            for suite, domain in places
+            for arm in models(comparison)
+            if (row := inner.get((suite, domain, setting, arm)) or whole.get((suite, setting, arm)))
+        ]
+        found += [_table(comparison, rows, "domain", setting, "mAP")] if rows else []
+    return found
+
+
+def _domain_title(suite: str, domain: str) -> str:
+    title = suite_title(suite)
+    return title if domain in ("", title) else f"{domain.replace('_', ' ')} ({title})"
+
+
+def unseen_by_domain(comparison: Comparison, suite: str) -> list[Table]:
+    """mAP in languages seen and not seen in training, by domain: a table per setting, a block per domain."""
+    rows = [r for r in comparison.get("unseen") or [] if r["suite"] == suite and r.get("domain") and not r["reference"]]
+    arms, found = models(comparison), []
+    for setting in settings_in(comparison, [suite]):
+        chosen = {(r["domain"], r["group"], r["arm"]): r for r in rows if r["setting"] == setting}
+        groups = list(dict.fromkeys(group for _, group, _ in chosen))
+        blocks = tuple(
+            Block(d, tuple(Row(g, tuple(_group_cell(chosen.get((d, g, a)), g) for a in arms)) for g in groups))
+            for d in dict.fromkeys(domain for domain, _, _ in chosen)
+        )
+        caption = f"Languages seen and not seen in training, {SETTING_TITLES[setting].lower()}: mAP × 100"
+        found += [Table(caption, "languages", ungrouped(arms), blocks, more=True)] if blocks else []
+    return found
+
+
+def _group_cell(row: Json | None, group: str) -> Cell:
+    estimate = estimate_of(row or {})
+    return difference_cell(estimate) if group == "gap" else level_cell(estimate)
 
 
 def perturbation_breakdown(comparison: Comparison, key: str, suite: str) -> list[Table]:

@@ -1,6 +1,7 @@
 """Significance letters: in each column of a table, an arm carries the letters of the arms that it is better than.
 
-A letter stands where the Holm-corrected p-value of the paired test lies below 0.05. `=` and a letter stand where the two
+A letter stands where the Holm-corrected p-value of the paired test lies below 1 - `evaluate.confidence`
+(0.05 at 95%). `=` and a letter stand where the two
 arms are equivalent: their difference lies within a margin fixed beforehand. No letter is no statement that arms are alike.
 """
 
@@ -16,7 +17,6 @@ from hybrid_core.report.arms import Comparison, models
 from hybrid_core.report.lookup import estimate_of, free_references, uniform_share
 from hybrid_core.report.style import points
 
-LEVEL = 0.05
 LESS_IS_BETTER = frozenset({"rank_distance", "rank_distance_share", "max_rank", "same_language_share"})
 _ALPHABET = string.ascii_lowercase + string.ascii_uppercase
 
@@ -36,6 +36,8 @@ class Letters:
     """Equivalence margins that occur."""
     tested: bool = False
     """Whether there are corrected p-values."""
+    level: float = 0.05
+    """Below which a corrected p-value earns a letter."""
 
     def better(self, suite: str, setting: str, metric: str, arm: str) -> str:
         """Letters of the arms that this one is better than."""
@@ -58,7 +60,7 @@ class Letters:
         if self.tested:
             found.append(
                 "A letter after a value: the arm is better than the arm of that letter (paired randomisation test over "
-                f"questions, p < {LEVEL:g} after Holm correction over all suites, settings and contrasts of the metric, free "
+                f"questions, p < {self.level:g} after Holm correction over all suites, settings and contrasts of the metric, free "
                 "baselines being a family of their own). Less is better for rank distance and same-language share, for the "
                 "latter down to the uniform share"
             )
@@ -80,9 +82,9 @@ def letters(comparison: Comparison) -> Letters:
         return Letters()
     better: dict[_Key, set[str]] = {}
     same: dict[_Key, set[str]] = {}
-    below_uniform = _below_uniform(comparison)
+    below_uniform, level = _below_uniform(comparison), round(1.0 - comparison["confidence"], 9)
     for row in rows:
-        won = _winner(row)
+        won = _winner(row, level)
         if won is not None and (row["suite"], row["metric"], won[0]) not in below_uniform:
             better.setdefault(_key(row, won[0]), set()).add(won[1])
         if row.get("equivalent"):
@@ -96,13 +98,14 @@ def letters(comparison: Comparison) -> Letters:
         {key: frozenset(arms) for key, arms in same.items()},
         tuple(margins),
         tested,
+        level,
     )
 
 
-def _winner(row: Json) -> tuple[str, str] | None:
+def _winner(row: Json, level: float) -> tuple[str, str] | None:
     """(Better arm, other arm) of a difference that is significant after correction."""
     p = row.get("p_holm")
-    if p is None or not math.isfinite(p) or p >= LEVEL or not row["value"]:
+    if p is None or not math.isfinite(p) or p >= level or not row["value"]:
         return None
     arm_is_better = (row["value"] < 0) == (row["metric"] in LESS_IS_BETTER)
     return (row["arm"], row["reference"]) if arm_is_better else (row["reference"], row["arm"])

@@ -20,8 +20,16 @@ def run_of(comparison: Comparison) -> Json:
 
 
 def top_k(comparison: Comparison) -> int:
-    """Depth of the pooled list whose languages are counted; 10 unless `run` says otherwise."""
-    return int(run_of(comparison).get("top_k") or 10)
+    """Depth of the pooled list whose languages are counted; 10 unless the comparison or its `run` says otherwise."""
+    return int(comparison.get("top_k") or run_of(comparison).get("top_k") or 10)
+
+
+def bias_names(comparison: Comparison) -> dict[str, str]:
+    """Names of the bias metrics that a table shows x 100; the share says of how many passages it is."""
+    return {
+        "rank_distance_share": "rank distance, % of pool",
+        "same_language_share": f"same-language share of the top {top_k(comparison)}, %",
+    }
 
 
 def was_trained(comparison: Comparison) -> bool:
@@ -108,10 +116,19 @@ def free_references(comparison: Comparison) -> list[str]:
     return [arm for arm, free in free_baselines(comparison).items() if free.of in (base, "")]
 
 
-def of_all_queries(comparison: Comparison) -> list[Json]:
+def of_all_queries(comparison: Comparison, key: str = "perturbations") -> list[Json]:
     """Rows of perturbations about all queries of a suite, not those of one language or domain."""
-    rows: list[Json] = comparison.get("perturbations") or []
+    rows: list[Json] = comparison.get(key) or []
     return [row for row in rows if not row.get("language") and not row.get("domain")]
+
+
+def domains_of(comparison: Comparison) -> list[tuple[str, str]]:
+    """(Suite, domain) of all suites; "" where a suite names none. Empty unless two domains or more are named."""
+    stated = comparison.get("suite_domains") or {}
+    rows = comparison.get("domains") or []
+    inner = {s: list(dict.fromkeys(r["domain"] for r in rows if r["suite"] == s)) for s in comparison["suites"]}
+    found = [(suite, domain) for suite in comparison["suites"] for domain in stated.get(suite) or inner[suite] or [""]]
+    return found if sum(domain != "" for _, domain in found) > 1 else []
 
 
 def policy_of(arm: str) -> str:

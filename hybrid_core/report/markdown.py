@@ -25,20 +25,28 @@ def markdown_report(comparison: Comparison) -> str:
     ]
     blocks = free_blocks(comparison)
     if blocks:
-        parts += ["## What costs nothing", _table(blocks, free_columns(comparison), letter=bool(legend)).rstrip()]
+        parts += [
+            "## What costs nothing",
+            _table(blocks, _names(comparison, free_columns(comparison)), letter=bool(legend)).rstrip(),
+        ]
     parts += ["## What no interval covers", "\n".join(f"- {escaped(text)}" for text in caveats(comparison))]
     return "\n\n".join(parts) + "\n"
 
 
 def markdown_table(comparison: Comparison) -> str:
     """The main table: levels x 100 with their intervals, best model bold where it differs from the baseline."""
-    return _table(main_table(comparison), main_columns(comparison), letter=bool(letters(models_only(comparison)).of))
+    names = _names(comparison, main_columns(comparison))
+    return _table(main_table(comparison), names, letter=bool(letters(models_only(comparison)).of))
 
 
-def _table(blocks: Sequence[Block], columns: Sequence[tuple[str, str]], letter: bool) -> str:
+def _names(comparison: Comparison, columns: Sequence[tuple[str, str]]) -> list[str]:
+    return [column_label(comparison, column) for column in columns]
+
+
+def _table(blocks: Sequence[Block], names: Sequence[str], letter: bool) -> str:
     lines = [
-        "| suite | arm | " + " | ".join(column_label(column) for column in columns) + " |",
-        "|---|---|" + "---:|" * len(columns),
+        "| suite | arm | " + " | ".join(names) + " |",
+        "|---|---|" + "---:|" * len(names),
     ]
     for block in blocks:
         for row in block.rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hybrid_core.report import free, sections, statements, tables
+from hybrid_core.report import effects, free, sections, statements, tables
 from hybrid_core.report.answer import short_answer
 from hybrid_core.report.arms import models, models_only
 from hybrid_core.report.caveats import caveats
@@ -19,7 +19,9 @@ from hybrid_core.report.letters import letters
 from hybrid_core.report.lookup import (
     Comparison,
     baseline,
+    bias_names,
     contrasts,
+    domains_of,
     free_references,
     languages_of,
     main_suite,
@@ -70,6 +72,9 @@ def _content(comparison: Comparison) -> dict[str, Any]:
         "unseen": sections.unseen_tables(shown),
         "perturbations": sections.perturbation_tables(comparison),
         "perturbation_pictures": perturbation_pictures(shown),
+        "perturbation_note": effects.perturbation_note(comparison),
+        "perturbation_contrasts": effects.perturbation_contrast_tables(shown),
+        "shift_table": effects.shift_table(shown),
         "inside_sentences": [*statements.retrieval_statements(shown), *statements.bias_statements(shown)],
         "shift_sentences": statements.shift_statements(shown),
         "caveats": caveats(comparison),
@@ -105,19 +110,19 @@ def _about(comparison: Comparison) -> dict[str, Any]:
         "top_k": top_k(comparison),
         "settings": settings_in(comparison),
         "languages": languages_of(comparison, inside),
-        "has_domains": bool(comparison.get("domains")),
+        "has_domains": bool(domains_of(comparison)),
     }
 
 
 def _main_table(comparison: Comparison) -> Table:
-    columns = _grouped(tables.main_columns(comparison))
+    columns = _grouped(comparison, tables.main_columns(comparison))
     return Table("Models by suite", "arm", columns, tuple(tables.main_table(comparison)))
 
 
-def _grouped(columns: Sequence[tuple[str, str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _grouped(comparison: Comparison, columns: Sequence[tuple[str, str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Main-table columns in groups: (heading, sub-headings)."""
     groups: dict[str, list[str]] = {}
-    lower = {"rank_distance_share": "rank distance, % of pool", "same_language_share": "same-language share, %"}
+    lower = bias_names(comparison)
     for setting, metric in columns:
         ranked = "Recall × 100" if metric.startswith("R_") else "mAP × 100"
         name = (
@@ -135,7 +140,7 @@ def _free(comparison: Comparison) -> dict[str, Any] | None:
     blocks = free.free_blocks(comparison)
     if not blocks:
         return None
-    columns = _grouped(free.free_columns(comparison))
+    columns = _grouped(comparison, free.free_columns(comparison))
     levels = [
         Table(f"{block.title}: values × 100", "arm", columns, (Block("", block.rows),), more=place > 0)
         for place, block in enumerate(blocks)
@@ -156,7 +161,7 @@ def _opened(found: Sequence[Table], comparison: Comparison) -> list[tuple[bool, 
 
 def _difference_table(comparison: Comparison, suite: str) -> Table:
     block = tables.difference_table(comparison, suite)
-    names = ungrouped(tables.column_label(column) for column in tables.main_columns(comparison))
+    names = ungrouped(tables.column_label(comparison, column) for column in tables.main_columns(comparison))
     caption = f"Points with {percent(comparison['confidence'])} intervals; grey: the interval includes zero."
     return Table(caption, "difference", names, (Block("", block.rows),), weak=True)
 

@@ -6,11 +6,17 @@ from typing import Any
 
 from hybrid_core.report import tables
 from hybrid_core.report.arms import models, models_only
-from hybrid_core.report.breakdown import breakdown_tables, perturbation_breakdown, perturbation_cross
+from hybrid_core.report.breakdown import (
+    breakdown_tables,
+    domains_across,
+    perturbation_breakdown,
+    perturbation_cross,
+    unseen_by_domain,
+)
 from hybrid_core.report.cells import Block, Table, ungrouped
 from hybrid_core.report.drawing import page
 from hybrid_core.report.latex import latex_tables
-from hybrid_core.report.lookup import Comparison, languages_of, run_of, top_k
+from hybrid_core.report.lookup import Comparison, domains_of, languages_of, run_of, top_k
 from hybrid_core.report.markdown import markdown_report
 from hybrid_core.report.page import render
 from hybrid_core.report.pictures import suite_pictures
@@ -20,7 +26,7 @@ from hybrid_core.report.style import arm_colour, percent, suite_title
 def pages(comparison: Comparison) -> dict[str, str]:
     """File name -> text of everything that belongs beside report.json.
 
-    report.html, report.md, report.tex and languages.html always; domains.html where suites have several domains.
+    report.html, report.md, report.tex and languages.html always; domains.html where suites name two domains or more.
 
     Raises:
         KeyError: the mapping lacks a key that `compare` always sets.
@@ -31,7 +37,7 @@ def pages(comparison: Comparison) -> dict[str, str]:
         "report.tex": latex_tables(comparison),
         "languages.html": languages_page(comparison),
     }
-    return files | ({"domains.html": domains_page(comparison)} if comparison.get("domains") else {})
+    return files | ({"domains.html": domains_page(comparison)} if domains_of(comparison) else {})
 
 
 def languages_page(comparison: Comparison) -> str:
@@ -52,18 +58,23 @@ def languages_page(comparison: Comparison) -> str:
 
 
 def domains_page(comparison: Comparison) -> str:
-    """Levels of every domain of the suites whose queries carry several."""
+    """Levels of every domain of all suites side by side; then suites whose queries carry several, one by one."""
     shown = models_only(comparison)
+    across = [{"title": "All suites", "tables": domains_across(shown), "perturbed": []}]
     suites = [
         {
             "title": suite_title(suite),
             "tables": found,
-            "perturbed": perturbation_breakdown(shown, "domains", suite) + perturbation_cross(shown, suite),
+            "perturbed": [
+                *perturbation_breakdown(shown, "domains", suite),
+                *perturbation_cross(shown, suite),
+                *unseen_by_domain(shown, suite),
+            ],
         }
         for suite in shown["suites"]
         if (found := breakdown_tables(shown, "domains", suite))
     ]
-    return page("breakdown.html.j2", _frame(shown, "domains") | {"suites": suites})
+    return page("breakdown.html.j2", _frame(shown, "domains") | {"suites": across + suites})
 
 
 def _frame(comparison: Comparison, kind: str) -> dict[str, Any]:
@@ -73,7 +84,7 @@ def _frame(comparison: Comparison, kind: str) -> dict[str, Any]:
         "confidence": percent(comparison["confidence"]),
         "top_k": top_k(comparison),
         "colours": {arm: arm_colour(arm, models(comparison)) for arm in models(comparison)},
-        "has_domains": bool(comparison.get("domains")),
+        "has_domains": bool(domains_of(comparison)),
         "has_languages": bool(comparison.get("languages")),
     }
 

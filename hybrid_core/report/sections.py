@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from hybrid_core.comparison import Json
 from hybrid_core.report.arms import free_baselines, grouped
 from hybrid_core.report.cells import EMPTY, Block, Cell, Row, Table, difference_cell, level_cell, ungrouped
+from hybrid_core.report.effects import p_note, tested_cell
 from hybrid_core.report.lookup import SETTINGS, Comparison, contrasts, estimate_of, of_all_queries
 from hybrid_core.report.style import SETTING_TITLES, percent, suite_title
 from hybrid_core.summary import label
@@ -78,8 +80,8 @@ def _perturbation_table(comparison: Comparison, suite: str, metric: str, rows: S
         found = []
         for setting in settings:
             row = by_key.get((name, arm, setting)) or {}
-            change = estimate_of(row, "difference", "difference_low", "difference_high")
-            found += [level_cell(estimate_of(row), metric), difference_cell(change, metric)]
+            change = difference_cell(estimate_of(row, "difference", "difference_low", "difference_high"), metric)
+            found += [level_cell(estimate_of(row), metric), replace(change, note=p_note(row))]
         return found
 
     changed = {row["perturbation"]: row.get("changed") for row in rows}
@@ -91,7 +93,7 @@ def _perturbation_table(comparison: Comparison, suite: str, metric: str, rows: S
         )
         for name in _distinct(rows, "perturbation")
     ]
-    caption = f"{suite_title(suite)}: {_metric(metric)}, with intervals of the level and of the paired difference"
+    caption = f"{suite_title(suite)}: {_metric(metric)}, with intervals of the level and of the paired difference, and its p-value (Holm)"
     return Table(caption, "arm", columns, tuple(blocks), more=True)
 
 
@@ -102,7 +104,7 @@ def changed_note(share: float | None) -> str:
 
 def unseen_tables(comparison: Comparison) -> list[Table]:
     """Languages seen in training against unseen ones: a table per suite and setting, levels by group, then differences."""
-    rows = comparison.get("unseen") or []
+    rows = [row for row in comparison.get("unseen") or [] if not row.get("domain")]
     return [
         _unseen_table(comparison, suite, setting, chosen)
         for suite in _distinct(rows, "suite")
@@ -117,7 +119,9 @@ def _unseen_table(comparison: Comparison, suite: str, setting: str, rows: Sequen
 
     def cells(arm: str, reference: str) -> tuple[Cell, ...]:
         found = [(group, estimate_of(by_key.get((arm, reference, group)) or {})) for group in groups]
-        return tuple(difference_cell(e) if reference or group == _GAP else level_cell(e) for group, e in found)
+        if reference:
+            return tuple(tested_cell(by_key.get((arm, reference, group))) for group in groups)
+        return tuple(difference_cell(e) if group == _GAP else level_cell(e) for group, e in found)
 
     pairs = [
         (arm, reference) for arm, reference in contrasts(comparison) if any(k[:2] == (arm, reference) for k in by_key)
@@ -126,6 +130,7 @@ def _unseen_table(comparison: Comparison, suite: str, setting: str, rows: Sequen
     levels = _arm_block(comparison, [(arm, cells(arm, "")) for arm in grouped(comparison)], "levels")
     blocks = (levels, Block("differences", differences)) if differences else (levels,)
     caption = f"{suite_title(suite)}, {SETTING_TITLES[setting].lower()}: mAP × 100, with {percent(comparison['confidence'])} intervals"
+    caption += "; differences with p-values (Holm)" * bool(differences)
     return Table(caption, "arm", ungrouped(groups), blocks)
 
 

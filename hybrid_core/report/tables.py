@@ -12,6 +12,7 @@ from hybrid_core.report.letters import letters
 from hybrid_core.report.lookup import (
     Comparison,
     baseline,
+    bias_names,
     contrasts,
     difference,
     languages_of,
@@ -21,6 +22,7 @@ from hybrid_core.report.lookup import (
     settings_in,
     shifted_mean,
     shifted_suites,
+    top_k,
     uniform_share,
 )
 from hybrid_core.report.style import SETTING_TITLES, points, suite_title
@@ -103,11 +105,10 @@ def _loss(metric: str, value: float, uniform: float) -> float:
     return value if metric == "rank_distance_share" else -value
 
 
-def column_label(column: tuple[str, str]) -> str:
+def column_label(comparison: Comparison, column: tuple[str, str]) -> str:
     """A main-table column in one phrase."""
     setting, metric = column
-    plain = {"rank_distance_share": "rank distance, % of pool", "same_language_share": "same-language share, %"}
-    return plain.get(metric) or f"{label(metric)} {setting}"
+    return bias_names(comparison).get(metric) or f"{label(metric)} {setting}"
 
 
 def difference_table(comparison: Comparison, suite: str) -> Block:
@@ -134,7 +135,10 @@ def all_metrics_table(comparison: Comparison, suite: str) -> Block:
                 level_cell(level(comparison, suite, setting, metric, arm), metric) for arm in models(comparison)
             )
             unit = " (ranks)" if metric in IN_RANKS else ""
-            rows.append(Row(f"{SETTING_TITLES[setting]}: {label(metric)}{unit}", cells))
+            name = (
+                f"{label(metric)} of the top {top_k(comparison)}" if metric == "same_language_share" else label(metric)
+            )
+            rows.append(Row(f"{SETTING_TITLES[setting]}: {name}{unit}", cells))
     return Block(suite_title(suite), tuple(rows))
 
 

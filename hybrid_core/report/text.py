@@ -8,7 +8,7 @@ _COLUMNS = (
     ("mono mAP", "mono", "mAP"),
     ("cross mAP", "cross", "mAP"),
     ("multi mAP", "multi", "mAP"),
-    ("own-language share of top k", "multi", "same_language_share"),
+    ("own-language share of top {k}", "multi", "same_language_share"),
 )
 
 
@@ -17,12 +17,11 @@ def terminal_table(comparison: dict[str, Any]) -> str:
     values = {(r["suite"], r["arm"], r["setting"], r["metric"]): r["value"] for r in comparison["levels"]}
     width = max(len(s) for s in comparison["suites"]) + 2
     arm_width = max(len(a) for a in comparison["arms"]) + 2
-    lines = [" " * (width + arm_width) + "  ".join(title for title, _, _ in _COLUMNS)]
+    columns = [(title.format(k=comparison.get("top_k", 10)), *key) for title, *key in _COLUMNS]
+    lines = [" " * (width + arm_width) + "  ".join(title for title, _, _ in columns)]
     for suite in comparison["suites"]:
         for arm in comparison["arms"]:
-            shown = [
-                _cell(values.get((suite, arm, setting, metric)), len(title)) for title, setting, metric in _COLUMNS
-            ]
+            shown = [_cell(values.get((suite, arm, setting, metric)), len(title)) for title, setting, metric in columns]
             lines.append(f"{suite:{width}}{arm:{arm_width}}" + "  ".join(shown))
     return "\n".join(lines)
 

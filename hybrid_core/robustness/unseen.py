@@ -15,11 +15,13 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+
 from hybrid_core.contrasts import Rules, numbers
 from hybrid_core.data.languages import check_language
 from hybrid_core.evaluate import Evaluation
 from hybrid_core.scored import ScoredSuite
-from hybrid_core.significance import Contrast, Pair, Side, or_none, swap_p, zero_p
+from hybrid_core.significance import Contrast, Pair, Place, Side, or_none, swap_p, zero_p
 from hybrid_core.stats import Replicates, Sums
 
 GAP = "gap"
@@ -121,7 +123,8 @@ def _difference_rows(arm: _Groups, reference: _Groups, rules: Rules, flips: int)
     p = dict(zip(groups, swap_p(tests, suite=suite, **options), strict=True))
     if GAP in changes and arm.gap is not None:
         test = [(weight, arm.pair(reference, group)) for weight, group in zip((1.0, -1.0), arm.gap, strict=True)]
-        p[GAP] = zero_p([test], arm.scored.bootstrap.strata, suite=suite, **options)[0]
+        place = Place(suite, [test], arm.scored.bootstrap.strata)
+        p[GAP] = zero_p([place], np.ones((1, 1, 1)), **options)[0, 0]
     return _rows(changes, arm.arm, reference.arm, rules, p)
 
 

@@ -189,8 +189,13 @@ def with_sections(comparison: Json) -> Json:
             row | {"perturbation": name, "language": language, "domain": domain} | changed() | ({} if domain else {"changed": 0.284})
             for row in labels for name in ("typos", "lower_case") for language, domain in parts if row["suite"] == inside
         ],
+        "perturbation_contrasts": [
+            row | {"perturbation": name, "reference": reference, "language": language, "domain": ""} | level() | {"p_holm": 0.0123}
+            for row in labels for name in ("typos", "lower_case") for language in ("", *LANGUAGES)
+            for reference in models[: models.index(row["arm"])] if row["suite"] == inside
+        ],
         "unseen": [
-            row | {"group": group, "reference": reference} | level()
+            row | {"group": group, "reference": reference, "p_holm": 0.0004 if reference else None} | level()
             for row in labels if row["suite"] == inside and row["setting"] == "mono"
             for group in ("seen", "unseen", "gap") for reference in ("", *models[: models.index(row["arm"])])
         ],

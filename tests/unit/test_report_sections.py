@@ -14,6 +14,7 @@ from hybrid_core.report.answer import short_answer
 from hybrid_core.report.arms import free_baselines, grouped, models, models_only
 from hybrid_core.report.breakdown import breakdown_tables
 from hybrid_core.report.caveats import caveats
+from hybrid_core.report.effects import p_note, shift_table, tested_cell
 from hybrid_core.report.free import free_statements
 from hybrid_core.report.page import render
 from hybrid_core.report.pages import pages
@@ -53,6 +54,10 @@ def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def text_of(html: str) -> str:
     return unescape(re.sub(r"<[^>]+>", " ", html))
+
+
+def words(html: str) -> str:
+    return " ".join(text_of(html).split())
 
 
 def test_all_files_are_returned_and_domains_only_where_there_are_some(plain: Json, files: dict[str, str]) -> None:
@@ -238,3 +243,99 @@ def test_hostile_names_are_escaped_in_every_new_part(full: Json) -> None:
             row[field] = hostile
     for name, text in pages(full).items():
         assert "<script" not in text or name == "report.tex", name
+
+
+def test_shift_effects_stand_in_a_table_with_intervals_and_corrected_p_values(without_pictures: None) -> None:
+    study = a_study()
+    table = shift_table(study)
+    assert table is not None and [block.title for block in table.blocks] == ["all shifted suites", "away", "odd"]
+    for block, key, labels in zip(
+        table.blocks, ("shift_effects", "shift_by_suite", "shift_by_suite"), ({}, {"suite": "sample_away"}, {"suite": "odd"}),
+        strict=True,
+    ):  # fmt: skip
+        row = find(study[key], arm="mono", reference="base", setting="multi", metric="mAP", **labels)
+        (line,) = [r for r in block.rows if r.label == "mono − base"]
+        cell = line.cells[["monolingual", "cross-lingual", "multilingual"].index("multilingual")]
+        assert cell.value == signed_points(row["value"]) and cell.note == p_note(row)
+        assert row["p_holm"] >= row["p"] > 0
+    page = render(study)
+    assert table.caption in unescape(page)
+
+
+def test_a_contrast_that_is_stored_the_other_way_is_turned(without_pictures: None) -> None:
+    study = a_study()
+    row = find(study["shift_effects"], arm="hybrid", reference="mono", setting="mono", metric="mAP")
+    turned = row | {
+        "arm": "mono", "reference": "hybrid", "value": -row["value"], "low": -row["high"], "high": -row["low"]
+    }  # fmt: skip
+    other = study | {"shift_effects": [turned if r is row else r for r in study["shift_effects"]]}
+    assert shift_table(other) == shift_table(study)
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.0004, "p < 0.001"), (0.0123, "p = 0.012"), (1.0, "p = 1.000"), (None, "")])
+def test_p_values_have_three_digits(p: float | None, text: str) -> None:
+    assert p_note({"p_holm": p}) == text
+
+
+def test_losses_of_two_arms_are_compared_on_the_page(full: Json, files: dict[str, str]) -> None:
+    row = find(
+        full["perturbation_contrasts"], arm="mono", reference="base", perturbation="typos", setting="mono", language=""
+    )
+    section = words(rows_of("perturbations", files["report.html"]))
+    cell = tested_cell(row)
+    assert "does one arm lose less than another?" in section
+    assert f"{cell.value} {cell.interval} p = 0.012" in section
+
+
+def test_differences_in_seen_and_unseen_languages_carry_p_values(files: dict[str, str]) -> None:
+    section = words(rows_of("unseen", files["report.html"]))
+    assert "p < 0.001" in section.split("differences", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "unsaid"),
+    [
+        (["typos", "case"], "written in another way: typos, case.", ("missing", "larger pool")),
+        (
+            ["truncation"],
+            "a part is missing, so that not all that was asked is kept: truncation.",
+            ("another way", "larger"),
+        ),
+        (["typos@0.1", "distractors_50"], "asked of a larger pool: distractors 50.", ("missing",)),
+    ],
+)
+def test_only_what_keeps_the_meaning_is_said_to(
+    full: Json, names: list[str], said: str, unsaid: tuple[str, ...], without_pictures: None
+) -> None:
+    rows = [
+        row | {"perturbation": name}
+        for row in full["perturbations"]
+        if row["perturbation"] == "typos"
+        for name in names
+    ]
+    section = words(rows_of("perturbations", render(full | {"perturbations": rows, "perturbation_contrasts": []})))
+    note = section.split("Differences are paired", 1)[0]
+    assert said in note and not any(text in note for text in (*unsaid, "keeps their meaning"))
+
+
+def test_what_is_said_of_seeds_is_the_same_everywhere(without_pictures: None) -> None:
+    study = a_study()
+    by_seed = {f"{arm} seed={s}": {"sample_home/mono/mAP": 0.5} for arm in ("mono", "hybrid") for s in (1, 2)}
+    run = study["run"] | {"seeds": [1, 2], "by_seed": by_seed}
+    page = words(render(study | {"run": run, "seeds": dict.fromkeys(study["arms"], 2) | {"base": 1}}))
+    assert "not that of seeds" not in page
+    assert "intervals and p-values cover the choice of questions and, as far as so few seeds show it" in page
+    assert "their intervals cover the choice of questions and, as far as so few seeds show it, that of seeds" in page
+
+
+def test_every_suite_is_a_row_of_the_page_of_domains(plain: Json, full: Json) -> None:
+    domains = {"sample_home": ["cooking"], "sample_away": ["away"], "odd": []}
+    page = pages(plain | {"suite_domains": domains})["domains.html"]
+    section = words(rows_of("s1", page))
+    level = find(plain["levels"], suite="sample_home", setting="mono", metric="mAP", arm="base")
+    assert f"cooking (home) {points(level['value'])}" in section
+    assert "away" in section and "odd" in section
+    assert "domains.html" not in pages(plain | {"suite_domains": domains | {"sample_away": []}})
+    several = words(rows_of("s1", pages(full)["domains.html"]))
+    inner = find(full["domains"], domain="law & order", setting="mono", metric="mAP", arm="base")
+    assert f"law & order (home) {points(inner['value'])}" in several and "news (home)" in several

@@ -14,6 +14,7 @@ from hybrid_core.report.letters import letters
 from hybrid_core.report.markdown import markdown_report, markdown_table
 from hybrid_core.report.page import render
 from hybrid_core.report.tables import COLUMNS, best_arm, main_table
+from hybrid_core.report.text import terminal_table
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def by_hand(*rows: Json, levels: tuple[Json, ...] = ()) -> Json:
     """A comparison of three arms on one suite in two languages that holds nothing but differences and levels."""
     common = {"suite": "s", "setting": "multi", "p_holm": 1.0, "equivalent": None, "margin": None}
     return {
-        "arms": ["one", "two", "three"], "suites": ["s"], "pools": {"s": {"de": 5, "en": 5}}, "levels": list(levels),
+        "confidence": 0.95, "arms": ["one", "two", "three"], "suites": ["s"], "pools": {"s": {"de": 5, "en": 5}}, "levels": list(levels),
         "differences": [common | row for row in rows],
     }  # fmt: skip
 
@@ -53,6 +54,20 @@ def test_an_arm_carries_the_letters_of_the_arms_it_is_significantly_better_than(
     )
     assert marks(comparison, "mAP") == ["", "ac", "a"]
     assert letters(comparison).of == {"one": "a", "two": "b", "three": "c"}
+
+
+@pytest.mark.parametrize(("confidence", "expected"), [(0.9, "a"), (0.95, ""), (0.99, "")])
+def test_letters_are_given_at_the_level_of_the_intervals(confidence: float, expected: str) -> None:
+    comparison = by_hand(a_difference("two", "one", "mAP", 0.2, p_holm=0.07)) | {"confidence": confidence}
+    assert marks(comparison, "mAP") == ["", expected, ""]
+    assert f"p < {1 - confidence:g} after Holm" in letters(comparison).legend()
+
+
+def test_a_column_says_of_how_many_passages_the_language_share_is(study: Json) -> None:
+    for k, comparison in ((10, study), (3, study | {"top_k": 3})):
+        title = f"same-language share of the top {k}, %"
+        assert title in markdown_table(comparison) and title in render(comparison)
+        assert f"own-language share of top {k}" in terminal_table(comparison)
 
 
 @pytest.mark.parametrize("metric", ["rank_distance", "rank_distance_share", "max_rank", "same_language_share"])
