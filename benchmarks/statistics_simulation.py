@@ -1,6 +1,6 @@
 """How often intervals cover the truth and tests err, on scores whose truth is known.
 
-    python benchmarks/statistics_simulation.py [--repetitions 2000] [--samples 1000]
+    python benchmarks/statistics_simulation.py [--repetitions 2000] [--samples 1000] [--parts shift worst_cases ...]
 
 Every repetition draws a suite: questions of three domains of different difficulty and size, four languages, a quarter of
 the (question, language) pairs missing. A score is language + domain + what all translations of a question share (found or
@@ -14,29 +14,33 @@ import argparse
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from statistics_world import (
+    ALPHA,
+    ARM_BY_QUESTION,
+    ASKED,
+    CLUSTERS,
+    DOMAIN,
+    DOMAIN_MEANS,
+    LANGUAGES,
+    MARGIN,
+    OWN,
+    QUESTIONS,
+    SPREAD,
+    World,
+    covers,
+    truth,
+)
 
 from hybrid_core.significance import Contrast, Pair, Place, Side, swap_p, zero_p
 from hybrid_core.stats.bootstrap import ClusterBootstrap, Estimate, Replicates, mean_replicates
 from hybrid_core.stats.families import equivalent, holm
 from hybrid_core.stats.randomisation import paired_difference, sign_flip_p
-from hybrid_core.stats.seeds import over_seeds, seed_multipliers
 from hybrid_core.stats.sums import Sums
 from hybrid_core.stats.worst import cvar, worst
-
-QUESTIONS, LANGUAGES = 60, 4
-DOMAIN_SIZES, DOMAIN_MEANS = (33, 18, 9), (0.15, 0.0, -0.25)
-SHARED, ARM_BY_QUESTION, OWN = 0.25, 0.08, 0.12
-RUN, RUN_BY_SUITE, RUN_BY_QUESTION = 0.03, 0.02, 0.08
-DOMAIN = np.repeat(np.arange(3), DOMAIN_SIZES)
-ASKED = (np.add.outer(np.arange(QUESTIONS), np.arange(LANGUAGES)) % 4 > 0).astype(float)
-CLUSTERS = tuple(f"q{i:02d}" for i in range(QUESTIONS))
-CELLS = tuple((f"l{i}", f"l{i}") for i in range(LANGUAGES))
-ALPHA, MARGIN = 0.05, 0.06
-SPREAD = np.array([-0.2, 0.0, 0.1, 0.2])
 
 
 @dataclass(frozen=True)
@@ -47,76 +51,6 @@ class Check:
     nominal: float
     bound: str
     """least, most, or "" for rows for comparison."""
-
-
-def truth(languages: np.ndarray) -> float:
-    """Macro average of the expected scores of the rows that exist, for an arm without effect."""
-    expected = languages[None, :] + np.array(DOMAIN_MEANS)[DOMAIN][:, None]
-    return float(((expected * ASKED).sum(0) / ASKED.sum(0)).mean())
-
-
-class World:
-    """Draws the scores of one repetition."""
-
-    def __init__(
-        self, seed: int, samples: int, languages: np.ndarray = SPREAD, domains: tuple[float, ...] = DOMAIN_MEANS
-    ) -> None:
-        self.seed, self.samples, self.languages = seed, samples, languages
-        self.domains = np.array(domains)[DOMAIN]
-        self.rng = np.random.default_rng(seed)
-        self.shared = self.question_effects()
-
-    def question_effects(self) -> np.ndarray:
-        """What translations share [questions]: two values, mean 0, standard deviation SHARED."""
-        found = self.rng.random(QUESTIONS) < 0.7
-        return SHARED * (found - 0.7) / math.sqrt(0.21)
-
-    def arm(self, effect: float = 0.0, runs: np.ndarray | None = None, shared: np.ndarray | None = None) -> list[Sums]:
-        """An arm's scores, one set for each run; no runs: one evaluation without training noise."""
-        shared = self.shared if shared is None else shared
-        question = shared + self.domains + ARM_BY_QUESTION * self.rng.standard_normal(QUESTIONS)
-        rows = effect + self.languages + question[:, None] + OWN * self.rng.standard_normal((QUESTIONS, LANGUAGES))
-        return [self._sums(rows)] if runs is None else [self._sums(rows + run + self._by_question()) for run in runs]
-
-    def _by_question(self) -> np.ndarray:
-        return RUN_BY_QUESTION * self.rng.standard_normal((QUESTIONS, 1)) + RUN_BY_SUITE * self.rng.standard_normal()
-
-    def _sums(self, rows: np.ndarray) -> Sums:
-        return Sums(CELLS, CLUSTERS, rows * ASKED, ASKED)
-
-    def runs(self, seeds: int) -> np.ndarray:
-        """What each training run shifts in all suites [seeds]."""
-        return RUN * self.rng.standard_normal(seeds)
-
-    def bootstrap(self, suite: str = "home", stratified: bool = True) -> ClusterBootstrap:
-        """Resamples of the questions."""
-        strata = [str(d) for d in DOMAIN] if stratified else None
-        return ClusterBootstrap(
-            CLUSTERS, samples=self.samples, confidence=1 - ALPHA, seed=self.seed, stratum=suite, strata=strata
-        )
-
-    def level(self, arm: list[Sums], bootstrap: ClusterBootstrap, model: str = "") -> Replicates:
-        """Replicates of an arm's level, over its seeds."""
-        values, samples = zip(*(bootstrap.replicates(data) for data in arm), strict=True)
-        multipliers = seed_multipliers(len(arm), samples=self.samples, seed=self.seed, model=model)
-        value, replicates = over_seeds(np.array(values), np.stack(samples), multipliers)
-        return Replicates(float(value), replicates)
-
-    def p(self, contrasts: list[tuple[list[Sums], list[Sums]]], models: tuple[str, str] = ("a", "b")) -> np.ndarray:
-        """P-values of contrasts whose arms are trained models if they have several runs."""
-        found = [paired_difference(arm, reference) for arm, reference in contrasts]
-        training = []
-        for side, (model, sign) in enumerate(zip(models, (1.0, -1.0), strict=True), start=1):
-            levels = np.stack([f[side] for f in found], axis=1)
-            factors = seed_multipliers(len(levels), samples=self.samples, seed=self.seed, model=model, purpose="flips")
-            training.append((factors, sign * (levels - levels.mean(0))))
-        differences = np.stack([f[0] for f in found], axis=1)
-        return sign_flip_p(differences, flips=self.samples, seed=self.seed, stratum="home", training=training)
-
-
-def covers(estimate: Estimate, true: float) -> bool:
-    """Whether the truth lies in the interval."""
-    return estimate.low <= true <= estimate.high
 
 
 Results = Iterator[tuple[str, bool]]
@@ -230,7 +164,7 @@ def shift_family(world: World) -> Results:
         places.append(Place(suite, [_contrast(a, b) for a, b in pairs], bootstrap.strata))
         levels.append(world.level(arms[0], bootstrap) - world.level(arms[1], bootstrap))
     weights = np.array([-1.0, 0.5, 0.5])[None, :, None] * np.ones((1, 3, 10))
-    p = zero_p(places, weights, flips=5 * world.samples, seed=world.seed)[0]
+    p = zero_p(places, weights, flips=world.samples, seed=world.seed)[0]
     yield "any of 10 shift effects, Holm", bool((holm(p) <= ALPHA).any())
     yield "any of 10 shift effects, uncorrected", bool((p <= ALPHA).any())
     effect = mean_replicates(levels[1:]) - levels[0]
@@ -358,11 +292,18 @@ def _expected(languages: np.ndarray, counts: np.ndarray) -> float:
     return float(languages[counts.sum(0) > 0].mean())
 
 
-PARTS: tuple[Callable[[World], Results], ...] = (
-    one_seed, functools.partial(several_seeds, seeds=3), functools.partial(several_seeds, seeds=5),
-    functools.partial(shift, seeds=1), functools.partial(shift, seeds=3), shift_family, family, perturbation, unseen,
-    worst_cases,
-)  # fmt: skip
+PARTS: dict[str, Callable[[World], Results]] = {
+    "one_seed": one_seed,
+    "three_seeds": functools.partial(several_seeds, seeds=3),
+    "five_seeds": functools.partial(several_seeds, seeds=5),
+    "shift": functools.partial(shift, seeds=1),
+    "shift_three_seeds": functools.partial(shift, seeds=3),
+    "shift_family": shift_family,
+    "family": family,
+    "perturbation": perturbation,
+    "unseen": unseen,
+    "worst_cases": worst_cases,
+}
 _COVERAGE = 1 - ALPHA
 CHECKS = {
     "level": Check("interval of a level covers", _COVERAGE, "least"),
@@ -418,14 +359,14 @@ CHECKS = {
 }  # fmt: skip
 
 
-def run(repetitions: int, samples: int, first: int = 0) -> dict[str, float]:
-    """Share of the repetitions in which each thing was so."""
-    counts = dict.fromkeys(CHECKS, 0)
+def run(repetitions: int, samples: int, first: int = 0, parts: Sequence[str] = tuple(PARTS)) -> dict[str, float]:
+    """Share of the repetitions in which each thing was so, of the things that these parts look at."""
+    counts: dict[str, int] = {}
     for repetition in range(first, first + repetitions):
-        for number, part in enumerate(PARTS):
-            for name, so in part(World(len(PARTS) * repetition + number, samples)):
-                counts[name] += so
-    return {name: count / repetitions for name, count in counts.items()}
+        for number, (part, look) in enumerate(PARTS.items()):
+            for name, so in look(World(len(PARTS) * repetition + number, samples)) if part in parts else ():
+                counts[name] = counts.get(name, 0) + so
+    return {name: counts[name] / repetitions for name in CHECKS if name in counts}
 
 
 def main() -> None:
@@ -433,15 +374,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--samples", type=int, default=1000, help="resamples and flips in every repetition")
+    parser.add_argument("--parts", nargs="+", choices=tuple(PARTS), default=tuple(PARTS), help="all unless named")
     options = parser.parse_args()
     started = time.perf_counter()
-    found = run(options.repetitions, options.samples)
+    found = run(options.repetitions, options.samples, parts=options.parts)
     print("| what | meaning | should be | measured | Monte-Carlo error |\n|---|---|---|---|---|")
     side = {"least": "at least ", "most": "at most ", "": ""}
-    for name, check in CHECKS.items():
-        error = math.sqrt(max(found[name] * (1 - found[name]), 1e-4) / options.repetitions)
+    for name, share in found.items():
+        check = CHECKS[name]
+        error = math.sqrt(max(share * (1 - share), 1e-4) / options.repetitions)
         wanted = f"{side[check.bound]}{check.nominal:.2f}"
-        print(f"| {name} | {check.meaning} | {wanted} | {found[name]:.3f} | {error:.3f} |")
+        print(f"| {name} | {check.meaning} | {wanted} | {share:.3f} | {error:.3f} |")
     print(f"\n{options.repetitions} repetitions, {options.samples} samples, {time.perf_counter() - started:.0f} s")
 
 

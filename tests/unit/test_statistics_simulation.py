@@ -17,6 +17,7 @@ ERRORS = 3.5
 
 def load() -> ModuleType:
     file = Path(__file__).resolve().parents[2] / "benchmarks" / "statistics_simulation.py"
+    sys.path.insert(0, str(file.parent))
     spec = importlib.util.spec_from_file_location("statistics_simulation", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -51,6 +52,8 @@ def test_the_share_is_what_it_should_be(measured: dict[str, float], name: str) -
         ("difference, 3 seeds ignored", "difference, 3 seeds"),
         ("difference, 5 seeds ignored", "difference, 5 seeds"),
         ("worst language, alike, percentile", "worst language, alike"),
+        ("CVaR of 11 cells, alike, percentile", "CVaR of 11 cells, alike"),
+        ("CVaR of 110 cells, alike, percentile", "CVaR of 110 cells, alike"),
     ],
 )
 def test_what_clusters_and_seeds_are_for(measured: dict[str, float], wrong: str, right: str) -> None:
@@ -60,3 +63,8 @@ def test_what_clusters_and_seeds_are_for(measured: dict[str, float], wrong: str,
 def test_corrections_are_needed(measured: dict[str, float]) -> None:
     assert measured["test, rows flipped"] > 0.1 > measured["test"]
     assert measured["any of 10 contrasts, uncorrected"] > 0.15
+    assert measured["any of 10 shift effects, uncorrected"] > 0.15
+
+
+def test_swapping_arms_that_differ_everywhere_would_miss_shift_effects(measured: dict[str, float]) -> None:
+    assert measured["shift test of an effect, arms swapped"] < measured["shift test of an effect"] - 0.2
