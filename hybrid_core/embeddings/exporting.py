@@ -70,7 +70,7 @@ def bytes_of(config: ExportConfig, found: EmbeddingSet) -> int:
     rows, dimension = sum(s.rows for s in found.shards), found.dimension
     parameters = parameters_of(config, rows, dimension)
     if config.form == "ivf_pq":
-        return rows * (parameters["code_bytes"] + 8) + 4 * parameters["lists"] * dimension
+        return rows * (parameters["code_bytes"] + 8) + 4 * dimension * (parameters["lists"] + 256)  # codes of a byte
     neighbours = 8 * parameters["links"] if config.form == "hnsw" else 0
     return rows * (4 * dimension + neighbours)
 
