@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -303,3 +304,10 @@ def test_hard_negatives_that_a_suite_holds_are_removed() -> None:
     prepared = prepare([pair], [exam])
     assert [n.text for n in prepared.pairs[0].negatives] == ["Fine."]
     assert prepared.report["leaked_negatives"] == 1
+
+
+@given(st.text())
+def test_the_normal_form_keeps_letters_digits_and_marks(text: str) -> None:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    kept = (c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in folded)
+    assert normalised(text) == " ".join("".join(kept).split())
