@@ -71,7 +71,7 @@ def p_note(row: Mapping[str, object]) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def tested_cell(row: Json | None) -> Cell:
+def effect_cell(row: Json | None) -> Cell:
     """A difference with its interval and corrected p-value."""
     plain = difference_cell(estimate(row or {}))
     return Cell(plain.value, plain.interval, plain.strong, note=p_note(row or {}))
@@ -107,7 +107,7 @@ def _contrast(rows: Mapping[tuple[str, str, str], Json], setting: str, pair: _Pa
     if row is None and (turned := rows.get((setting, other, arm))) is not None:
         found = estimate(turned)
         row = turned | _numbers(Estimate(-found.value, -found.high, -found.low)) if found is not None else None
-    return tested_cell(row)
+    return effect_cell(row)
 
 
 def _numbers(found: Estimate) -> Json:

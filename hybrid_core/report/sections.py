@@ -12,7 +12,7 @@ from dataclasses import replace
 from hybrid_core.comparison import Json
 from hybrid_core.report.arms import free_baselines, grouped
 from hybrid_core.report.cells import EMPTY, Block, Cell, Row, Table, difference_cell, level_cell, ungrouped
-from hybrid_core.report.effects import p_note, tested_cell
+from hybrid_core.report.effects import effect_cell, p_note
 from hybrid_core.report.lookup import SETTINGS, Comparison, contrasts, estimate_of, of_all_queries
 from hybrid_core.report.style import SETTING_TITLES, percent, suite_title
 from hybrid_core.summary import label
@@ -120,7 +120,7 @@ def _unseen_table(comparison: Comparison, suite: str, setting: str, rows: Sequen
     def cells(arm: str, reference: str) -> tuple[Cell, ...]:
         found = [(group, estimate_of(by_key.get((arm, reference, group)) or {})) for group in groups]
         if reference:
-            return tuple(tested_cell(by_key.get((arm, reference, group))) for group in groups)
+            return tuple(effect_cell(by_key.get((arm, reference, group))) for group in groups)
         return tuple(difference_cell(e) if group == _GAP else level_cell(e) for group, e in found)
 
     pairs = [

@@ -50,8 +50,8 @@ def test_command_line_wins_over_file_and_file_over_recipe(tmp_path: Path) -> Non
         ("data.corpora.news=s3://x", "data.corpora.news is a section with keys of its own, not the value 's3://x'"),
         ("data.corpora.news.wieght=2", "unknown config key 'data.corpora.news.wieght'; did you mean 'weight'?"),
         ("data.corpora.news.weight=-1", "data.corpora.news.weight=-1.0 is outside [1e-06, 1000000000.0]"),
-        ("encode.language=xx", "encode.language: language 'xx' is not an ISO 639-1 code"),
-        ("encode.language=", "encode.language: language '' is not an ISO 639-1 code"),
+        ("encode.language=xx", "encode.language: language 'xx' is not a code of ISO 639"),
+        ("encode.language=", "encode.language: language '' is not a code of ISO 639"),
         ("data.corpora.news.negatives=owm", "data.corpora.news.negatives='owm'; did you mean 'own'?"),
     ],
 )

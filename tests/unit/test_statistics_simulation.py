@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-REPETITIONS, SAMPLES = 280, 400
+REPETITIONS, SAMPLES = 150, 400
 ERRORS = 3.5
 """Binomial standard errors that a share may lie on the wrong side."""
 
