@@ -45,14 +45,20 @@ def kept_steps(out: Path) -> list[int]:
 
 def kill(driver: subprocess.Popen[str]) -> None:
     """Kill a driver and wait until the workers and the controller it had are gone too: they may still write."""
-    below = processes_below(driver.pid)
+    training = [
+        pid for pid, title in processes_below(driver.pid).items() if "RayTrainWorker" in title or "Controller" in title
+    ]
     os.killpg(driver.pid, signal.SIGKILL)
     driver.communicate(timeout=60)
+    wait_for(lambda: not any(map(runs, training)), "the end of its workers and controller")
 
-    def gone() -> bool:
-        return not any((status := Path(f"/proc/{pid}/cmdline")).exists() and status.read_text() for pid in below)
 
-    wait_for(gone, "the end of its processes")
+def runs(pid: int) -> bool:
+    """Whether a process is there; one that has ended and was not waited for has no command line."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        return False
 
 
 def damage_latest(out: Path) -> None:
