@@ -200,7 +200,8 @@ def encoding_deviation(
     judged = [row for row in generator.permutation(len(queries)).tolist() if len(suite.relevant[row])]
     asked = np.sort(judged[:sample])
     answers = np.unique([generator.choice(suite.relevant[row]) for row in asked])
-    worst, alone = 0.0, []
+    worst = 0.0
+    alone: list[np.ndarray] = []
     sides: list[tuple[Kind, Texts, np.ndarray, np.ndarray]] = [
         ("query", suite.queries, queries, asked),
         ("passage", suite.passages, passages, answers),

@@ -17,7 +17,7 @@ def terminal_table(comparison: dict[str, Any]) -> str:
     values = {(r["suite"], r["arm"], r["setting"], r["metric"]): r["value"] for r in comparison["levels"]}
     width = max(len(s) for s in comparison["suites"]) + 2
     arm_width = max(len(a) for a in comparison["arms"]) + 2
-    columns = [(title.format(k=comparison.get("top_k", 10)), *key) for title, *key in _COLUMNS]
+    columns = [(title.format(k=comparison.get("top_k", 10)), setting, metric) for title, setting, metric in _COLUMNS]
     lines = [" " * (width + arm_width) + "  ".join(title for title, _, _ in columns)]
     for suite in comparison["suites"]:
         for arm in comparison["arms"]:

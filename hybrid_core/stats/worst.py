@@ -13,8 +13,8 @@ them; for approximately normal values the two are independent (data fission: Ras
 Duan, Wasserman and Ramdas 2023, arXiv 2112.11079). The mean over all resamples is an estimate from above. To it is added what
 the percentile of the chosen cells' mean, weighted by how often each is chosen, has above their value.
 
-Where the worst cell stands out both ends are those of its percentile interval. Coverage is measured with cells apart and
-alike, two to 110 of them (benchmarks/2026-11-27-statistics.md).
+Where the worst cell stands out both ends are those of its percentile interval. benchmarks/2026-11-27-statistics.md has a first
+look at the coverage, with two to 110 cells apart and alike.
 """
 
 from __future__ import annotations

@@ -314,7 +314,7 @@ def test_only_what_keeps_the_meaning_is_said_to(
         for name in names
     ]
     section = words(rows_of("perturbations", render(full | {"perturbations": rows, "perturbation_contrasts": []})))
-    note = section.split("larger pools", 1)[1].split("Differences are paired", 1)[0]  # between title and table
+    note = section.split("Differences are paired", 1)[0].split("Perturbed queries and larger pools", 1)[1]
     assert said in note and not any(text in note for text in (*unsaid, "keeps their meaning"))
 
 
