@@ -31,7 +31,7 @@ SIMULATION = load()
 
 @pytest.fixture(scope="module")
 def measured() -> dict[str, float]:
-    found: dict[str, float] = SIMULATION.run(REPETITIONS, SAMPLES, first=10_000)
+    found: dict[str, float] = SIMULATION.run(REPETITIONS, SAMPLES, first=20_000)
     return found
 
 
