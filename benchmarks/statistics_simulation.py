@@ -355,10 +355,7 @@ CHECKS = {
     "worst language, alike, percentile": Check("for comparison: percentile interval", _COVERAGE, ""),
     **{
         f"{what} of {cells} cells, {how}": Check(f"interval covers, {how}, little shared noise", _COVERAGE, "least")
-        for what, cells, how in (
-            ("worst", 11, "apart"), ("worst", 11, "alike"),
-            ("CVaR", 11, "apart"), ("CVaR", 11, "alike"), ("CVaR", 110, "alike"),
-        )
+        for what, cells, how in (*((w, 11, h) for w in ("worst", "CVaR") for h in ("apart", "alike")), ("CVaR", 110, "alike"))
     },
     "worst of 110 cells, alike": Check("interval covers, alike, little shared noise: 0.91 measured", _COVERAGE, ""),
     **{

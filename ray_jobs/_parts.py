@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ def patiently(task: EncodeTask, part: Part) -> Iterator[tuple[pa.Table, float]]:
             time.sleep(2.0)
 
 
-def finished(task: EncodeTask, part: Part, present: dict[str, Shard]) -> dict[str, Any] | None:
+def finished(task: EncodeTask, part: Part, present: Mapping[str, Shard]) -> dict[str, Any] | None:
     """What is noted of a part whose file has not changed and whose shards are all there."""
     place = task.record_of(part.name)
     if not part.stamp or not storage.exists(place):

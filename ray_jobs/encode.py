@@ -6,7 +6,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -174,19 +174,9 @@ def encode_missing(
     from ray_jobs._ray.encoding import encode_stream, from_parts
     from ray_jobs._ray.gauges import Gauges
 
-    patience = task.config.encode.patience
-    present = persistently(lambda: committed(task.target), patience, task.target)
     ledger = Ledger(task)
-    waiting = []
-    with ThreadPoolExecutor(_READERS) as pool:
-        records = pool.map(
-            lambda part: persistently(lambda: finished(task, part, present), patience, task.target), task.parts
-        )
-        for part, facts in zip(task.parts, records, strict=True):
-            if facts is None:
-                waiting.append(part)
-            else:
-                ledger.record(facts)
+    present = persistently(lambda: committed(task.target), task.config.encode.patience, task.target)
+    waiting = _unfinished(task, present, ledger)
     rows = sum(s.rows for s in present.values())
     print(f"{len(task.parts)} parts, {len(waiting)} to read; {len(present):,} shards with {rows:,} rows are there")
     if not waiting:
@@ -212,6 +202,21 @@ def encode_missing(
     finally:
         disconnect()
     return ledger
+
+
+def _unfinished(task: EncodeTask, present: Mapping[str, Shard], ledger: Ledger) -> list[Part]:
+    """The parts that have to be read; what is known of the others goes into the ledger."""
+    patience, waiting = task.config.encode.patience, []
+    with ThreadPoolExecutor(_READERS) as pool:
+        records = pool.map(
+            lambda part: persistently(lambda: finished(task, part, present), patience, task.target), task.parts
+        )
+        for part, facts in zip(task.parts, records, strict=True):
+            if facts is None:
+                waiting.append(part)
+            else:
+                ledger.record(facts)
+    return waiting
 
 
 def _totals(shards: Sequence[Shard]) -> dict[str, float]:
