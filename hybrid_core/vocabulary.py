@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from hybrid_core.errors import RequestError
+
+if TYPE_CHECKING:  # importing them takes seconds
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 _WORD_START = "\u2581"  # SentencePiece writes the space before a word as this character
 _CONTINUATION = "##"  # WordPiece marks pieces inside a word

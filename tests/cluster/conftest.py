@@ -83,7 +83,7 @@ def jobs(tmp_path: Path, corpus_directory: Path, encoder_directory: Path, suite_
     """Jobs on made-up data with the tiny encoder, output below the test's own folder."""
     settings = {
         "output": tmp_path / "out", "model.name": encoder_directory, "data.corpus": corpus_directory, "evaluate.suites": suite_directory,
-        "train.global_batch": 16, "train.steps": 6, "train.workers": 2, "train.learning_rate": 1e-3, "train.checkpoint_every": 3,
+        "train.global_batch": 16, "train.steps": 6, "train.workers": 1, "train.learning_rate": 1e-3, "train.checkpoint_every": 3,
         "train.log_every": 2, "evaluate.bootstrap_samples": 200,
     }  # fmt: skip
     flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
@@ -114,7 +114,7 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 300) -> A
     while time.monotonic() < end:
         if value := condition():
             return value
-        time.sleep(0.05)
+        time.sleep(0.2)
     raise AssertionError(f"waited {seconds:.0f} s for {what}")
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .nodes import free_ports
+from .ranks import run_ranks
 
 PROGRAM = """
 import json, sys
@@ -26,9 +23,6 @@ from hybrid_core.plan import BatchPlan
 from hybrid_core.trainer import Hooks, Trainer
 
 corpus_directory, encoder_directory, target, cases = sys.argv[1:]
-torch.set_num_threads(1)
-dist.init_process_group("gloo")
-rank = dist.get_rank()
 BAD_STEP = 2
 
 
@@ -89,7 +83,6 @@ for name, case in json.loads(cases).items():
     found = {"seen": seen, "losses": losses, "said": said}
     (Path(target) / f"{name}-{rank}.json").write_text(json.dumps(found))
     dist.barrier()
-dist.destroy_process_group()
 """
 POLICIES: dict[str, dict[str, Any]] = {
     policy: {"plan": {"policy": policy}} for policy in ("mono", "cross", "hybrid", "x_x", "multi_positive")
@@ -104,20 +97,6 @@ CALLED = {"activation": "embeddings"}
 """What a place is called where it shows first."""
 
 
-def run(ranks: int, arguments: list[str]) -> None:
-    """Start the ranks as processes of their own and wait for them."""
-    (port,) = free_ports(1)
-    started = []
-    for rank in range(ranks):
-        env = os.environ | {
-            "RANK": str(rank), "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo",
-        }  # fmt: skip
-        command = [sys.executable, "-c", PROGRAM, *arguments]
-        started.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
-    errors = [process.communicate(timeout=200)[1] for process in started]
-    assert [process.returncode for process in started] == [0] * ranks, errors
-
-
 @pytest.fixture
 def results(corpus_directory: Path, encoder_directory: Path, tmp_path: Path) -> Any:
     """Runs cases on some number of ranks; what every rank found, by case."""
@@ -125,7 +104,7 @@ def results(corpus_directory: Path, encoder_directory: Path, tmp_path: Path) -> 
     def of(ranks: int, cases: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
         target = tmp_path / str(ranks)
         target.mkdir()
-        run(ranks, [str(corpus_directory), str(encoder_directory), str(target), json.dumps(cases)])
+        run_ranks(PROGRAM, ranks, [str(corpus_directory), str(encoder_directory), str(target), json.dumps(cases)])
         return {
             name: [json.loads((target / f"{name}-{rank}.json").read_text()) for rank in range(ranks)] for name in cases
         }

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +14,8 @@ from safetensors.numpy import load_file
 
 from hybrid_core.data.corpus import Negative
 from hybrid_core.data.corpus_writer import write_corpus
+
+from .ranks import run_ranks
 
 PROGRAM = """
 import json, sys
@@ -32,9 +31,7 @@ from hybrid_core.plan import BatchPlan
 from hybrid_core.trainer import Hooks, Trainer
 
 corpus_directory, encoder_directory, target, cases = sys.argv[1:]
-torch.set_num_threads(1)
-dist.init_process_group("gloo")
-rank, corpus = dist.get_rank(), Corpus.open(corpus_directory)
+corpus = Corpus.open(corpus_directory)
 
 
 def keep_first_gradients(trainer, folder):
@@ -73,7 +70,6 @@ for name, case in json.loads(cases).items():
     if rank == 0:
         trainer.save(folder / "checkpoint")
     dist.barrier()
-dist.destroy_process_group()
 """
 RICH = {"policy": "multi_positive", "translations": 2, "hard_negatives": 2, "negative_language": "any"}
 RICH_LOSS = {"loss": "info_nce_and_distillation", "learn_temperature": True, "matryoshka": [8, 16]}
@@ -102,27 +98,6 @@ class Trained:
         return cls(losses, weights, load_file(folder / "gradients.safetensors"))
 
 
-def run(ranks: int, arguments: list[str], port: int) -> list[tuple[int, str]]:
-    """Start the ranks as processes of their own; (exit status, standard error) of each."""
-    started = []
-    for rank in range(ranks):
-        env = os.environ | {
-            "RANK": str(rank), "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo",
-        }  # fmt: skip
-        command = [sys.executable, "-c", PROGRAM, *arguments]
-        started.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
-    errors = [process.communicate(timeout=200)[1] for process in started]
-    return [(process.returncode, error) for process, error in zip(started, errors, strict=True)]
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def scored_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A corpus with teacher scores and up to three hard negatives a row, one of them a passage of another meaning."""
@@ -148,8 +123,7 @@ def processes(
         if (ranks, kind) not in done:
             target = tmp_path_factory.mktemp(f"{kind}-{ranks}")
             cases = json.dumps({"cases": CASES, "stops": STOPS}[kind])
-            results = run(ranks, [str(scored_corpus), str(encoder_directory), str(target), cases], free_port())
-            assert [status for status, _ in results] == [0] * ranks, results
+            run_ranks(PROGRAM, ranks, [str(scored_corpus), str(encoder_directory), str(target), cases])
             done[ranks, kind] = target
         return done[ranks, kind]
 

@@ -14,7 +14,13 @@ from safetensors.numpy import load_file
 
 from .conftest import Jobs, processes_below, wait_for
 
-SETTINGS = {"train.steps": 240, "train.checkpoint_every": 20, "train.log_every": 15, "train.epsilon": 1e-5}
+SETTINGS = {
+    "train.steps": 240,
+    "train.checkpoint_every": 20,
+    "train.log_every": 15,
+    "train.epsilon": 1e-5,
+    "train.workers": 2,
+}
 LONG = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
 
 

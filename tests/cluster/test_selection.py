@@ -19,7 +19,7 @@ from .conftest import Jobs, processes_below, wait_for
 SELECT = "made_up/multi/mAP"
 SETTINGS = {
     "train.steps": 120, "train.evaluate_every": 5, "train.select": SELECT, "train.patience": 8, "train.keep_checkpoints": 2,
-    "train.checkpoint_every": 7, "train.log_every": 3, "train.epsilon": 1e-5, "train.workers": 1,
+    "train.checkpoint_every": 7, "train.log_every": 3, "train.epsilon": 1e-5,
 }  # fmt: skip
 FLAGS = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
 

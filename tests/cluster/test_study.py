@@ -1,4 +1,4 @@
-"""The study from the command line: Ray Train with two workers, Ray Data, MLflow, report; run again, it does nothing twice."""
+"""The study from the command line: Ray Train, Ray Data, MLflow, report; run again, it does nothing twice."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ pytestmark = [
 
 
 def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
-    flags = ["--set", "study.arms=base,mono,hybrid@0.25", "--set", "model.vocabulary=trimmed"]
+    flags = ["--set", "study.arms=base,hybrid@0.25", "--set", "model.vocabulary=trimmed"]
     first = jobs.run("study", *flags)
     assert first.status == 0, first.output
     assert first.summary["status"] == "done"
     arms = {name.split("/")[0] for name in first.summary["metrics"]}
-    assert {arm for arm in arms if "+" not in arm} == {"base", "mono", "hybrid@0.25", "bm25"}
+    assert {arm for arm in arms if "+" not in arm} == {"base", "hybrid@0.25", "bm25"}
     assert all(0 <= v <= 1 for name, v in first.summary["metrics"].items() if name.endswith("mAP"))
 
     out = jobs.home / "out"
@@ -41,15 +41,15 @@ def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
     assert "hybrid@0.25" in page and "<svg" in page
     stored = json.loads((out / "report" / "report.json").read_text())
     references = {row["reference"] for row in stored["differences"] if "+" not in row["arm"]}
-    assert references == {"base", "mono", "bm25", "base+mean_offset", "base+top_component", "base+csls"}
-    scores = pq.read_table(out / "scores" / "mono" / "made_up.parquet")
+    assert references == {"base", "bm25", "base+mean_offset", "base+top_component", "base+csls"}
+    scores = pq.read_table(out / "scores" / "hybrid@0.25" / "made_up.parquet")
     assert set(scores["setting"].to_pylist()) == {"mono", "cross", "multi"}
-    for arm in ("bm25", "base+csls", "mono+mean_offset"):
+    for arm in ("bm25", "base+csls", "hybrid@0.25+mean_offset"):
         assert pq.read_table(out / "scores" / arm / "made_up.parquet").num_rows > 0, arm
 
     model_id = check_tracking(out, first.summary["mlflow_run_id"])
     before = {p: p.stat().st_mtime_ns for p in (out / "models").rglob("*.safetensors")}
-    assert len(before) == 3
+    assert len(before) == 2
     again = jobs.run("study", *flags)
     assert again.status == 0, again.output
     assert {p: p.stat().st_mtime_ns for p in (out / "models").rglob("*.safetensors")} == before
@@ -107,7 +107,7 @@ def check_tracking(out: Path, parent_id: str) -> str:
     assert parent.data.metrics["hybrid_0.25/made_up/multi/mAP"] > 0
     children = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{parent_id}'")
     by_name = {run.info.run_name: run for run in children}
-    assert set(by_name) == {"base", "mono", "hybrid@0.25"}
+    assert set(by_name) == {"base", "hybrid@0.25"}
     hybrid = by_name["hybrid@0.25"]
     assert hybrid.data.params["plan.alpha"] == "0.25"
     assert len(hybrid.data.tags["hybrid.plan_hash"]) == 16

@@ -39,15 +39,13 @@ def test_the_documented_program_trains_on_any_number_of_ranks(
         f"data.corpus={corpus_directory}", f"model.name={encoder_directory}", "train.global_batch=16", "train.steps=6",
         "train.learning_rate=1e-3", "train.epsilon=1e-5", "train.log_every=1", "train.checkpoint_every=3",
     ]  # fmt: skip
-    one, two, plain = tmp_path / "one", tmp_path / "two", tmp_path / "plain"
+    plain, two = tmp_path / "plain", tmp_path / "two"
     losses = [
         [line.split() for line in program(folder, ranks, settings).splitlines()]
-        for folder, ranks in ((one, 1), (two, 2), (plain, None))
+        for folder, ranks in ((plain, None), (two, 2))
     ]
     assert [step for step, _ in losses[0]] == [str(n) for n in range(1, 7)]
     assert [float(x) for _, x in losses[1]] == pytest.approx([float(x) for _, x in losses[0]], abs=1e-5)
-    assert np.abs(weights(two) - weights(one)).max() < 1e-4
-    assert losses[2] == losses[0]
-    assert np.array_equal(weights(plain), weights(one))
+    assert np.abs(weights(two) - weights(plain)).max() < 1e-4
     longer = program(two, None, [*settings, "train.steps=8"])  # goes on behind step 6
     assert [line.split()[0] for line in longer.splitlines()] == ["7", "8"]

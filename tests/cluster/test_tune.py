@@ -14,7 +14,7 @@ def test_the_smoke_space_runs_three_ratios(jobs: Jobs) -> None:
     flags = [
         "--space", "smoke", "--set", "data.corpus=sample", "--set", "evaluate.suites=sample_encyclopaedic",
         "--set", "train.evaluate_every=3",
-        "--set", "train.workers=1", "--set", "train.precision=float32",
+        "--set", "train.precision=float32",
     ]  # fmt: skip
     swept = jobs.run("tune", *flags)
     assert swept.status == 0, swept.output
