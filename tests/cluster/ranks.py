@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -12,42 +13,48 @@ from collections.abc import Sequence
 from .nodes import free_ports
 
 LAUNCHER = """
-import os, sys
+import json, os, sys
 import torch, torch.distributed, transformers.models.bert.modeling_bert
 import hybrid_core.trainer
 
-program, ranks = sys.argv[1], int(sys.argv[2])
-sys.argv = ["rank", *sys.argv[3:]]
-children = []
-for rank in range(ranks):
-    sys.stdout.flush()
-    if not (child := os.fork()):
-        os.environ["RANK"] = str(rank)
-        break
-    children.append(child)
-else:
-    sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
-torch.set_num_threads(1)
-torch.distributed.init_process_group("gloo")
-exec(compile(program, "the program of the test", "exec"), {"__name__": "__main__", "rank": rank})
-torch.distributed.destroy_process_group()
+program, groups = sys.argv[1], json.loads(sys.argv[2])
+
+
+def fork(arguments, rank, ranks, port):
+    if child := os.fork():
+        return child
+    sys.argv = ["rank", *arguments]
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo")
+    exec(compile(program, "the program of the test", "exec"), {"__name__": "__main__", "rank": rank})
+    torch.distributed.destroy_process_group()
+    sys.exit()
+
+
+for ranks, arguments, port in groups:
+    children = [fork(arguments, rank, ranks, port) for rank in range(ranks)]
+    if any([os.waitpid(child, 0)[1] for child in children]):
+        sys.exit(1)
 """
 
 
-def run_ranks(program: str, ranks: int, arguments: Sequence[str]) -> None:
-    """Run a program on some number of ranks and wait for all; it finds its `rank`, `sys.argv[1:]`, and gloo set up.
+def run_ranks(program: str, groups: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Run a program on groups of ranks, one group after the other, each of a size and with arguments.
+
+    The program finds its `rank`, its arguments in `sys.argv[1:]`, and gloo set up.
 
     Raises:
         AssertionError: a rank failed; holds what the ranks wrote to standard error.
     """
-    (port,) = free_ports(1)
-    env = os.environ | {
-        "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo",
-    }  # fmt: skip
-    command = [sys.executable, "-c", LAUNCHER, program, str(ranks), *arguments]
-    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    ports = free_ports(len(groups))
+    given = json.dumps([(ranks, list(words), port) for (ranks, words), port in zip(groups, ports, strict=True)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, program, given], env=os.environ | {"GLOO_SOCKET_IFNAME": "lo"},
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
     try:
-        errors = process.communicate(timeout=300)[1]
+        errors = process.communicate(timeout=400)[1]
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

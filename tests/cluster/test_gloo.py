@@ -97,19 +97,23 @@ CALLED = {"activation": "embeddings"}
 """What a place is called where it shows first."""
 
 
-@pytest.fixture
-def results(corpus_directory: Path, encoder_directory: Path, tmp_path: Path) -> Any:
-    """Runs cases on some number of ranks; what every rank found, by case."""
+Found = dict[str, list[dict[str, Any]]]
+FEW = {"few": {"train": {"global_batch": 2}}}
 
-    def of(ranks: int, cases: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-        target = tmp_path / str(ranks)
-        target.mkdir()
-        run_ranks(PROGRAM, ranks, [str(corpus_directory), str(encoder_directory), str(target), json.dumps(cases)])
-        return {
-            name: [json.loads((target / f"{name}-{rank}.json").read_text()) for rank in range(ranks)] for name in cases
-        }
 
-    return of
+@pytest.fixture(scope="module")
+def results(
+    corpus_directory: Path, encoder_directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[int, Found]:
+    """Number of ranks -> case -> what every rank found."""
+    cases = {1: POLICIES, 2: POLICIES, 3: SPOILED | FEW, 4: POLICIES}
+    folders = {ranks: tmp_path_factory.mktemp(f"ranks-{ranks}") for ranks in cases}
+    fixed = [str(corpus_directory), str(encoder_directory)]
+    run_ranks(PROGRAM, [(n, [*fixed, str(folder), json.dumps(cases[n])]) for n, folder in folders.items()])
+    return {
+        n: {name: [json.loads((folder / f"{name}-{rank}.json").read_text()) for rank in range(n)] for name in cases[n]}
+        for n, folder in folders.items()
+    }
 
 
 def steps(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -122,20 +126,20 @@ def steps(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return together
 
 
-def test_any_number_of_ranks_is_shown_the_same_rows_at_every_step(results: Any) -> None:
-    one = results(1, POLICIES)
+def test_any_number_of_ranks_is_shown_the_same_rows_at_every_step(results: dict[int, Found]) -> None:
+    one = results[1]
     assert {len(steps(found)) for found in one.values()} == {4}
     digests = [step["digest"] for found in one.values() for step in steps(found)]
     assert len(set(digests)) >= 5 * 4, "policies and steps differ, so the digest tells rows apart"
     for ranks in (2, 4):
-        several = results(ranks, POLICIES)
-        for policy, found in several.items():
+        for policy, found in results[ranks].items():
             assert steps(found) == steps(one[policy]), f"{policy} on {ranks} ranks"
             assert found[0]["losses"] == pytest.approx(one[policy][0]["losses"], abs=1e-5), f"{policy} on {ranks} ranks"
 
 
-def test_numbers_that_are_not_finite_are_said_to_be_of_the_rank_that_made_them(results: Any) -> None:
-    for case, found in results(3, SPOILED).items():
+def test_numbers_that_are_not_finite_are_said_to_be_of_the_rank_that_made_them(results: dict[int, Found]) -> None:
+    for case in SPOILED:
+        found = results[3][case]
         place = SPOILED[case]["spoiled"]
         said = {of_rank["said"] for of_rank in found}
         assert len(said) == 1, case
@@ -145,7 +149,7 @@ def test_numbers_that_are_not_finite_are_said_to_be_of_the_rank_that_made_them(r
         assert len(found[0]["losses"]) == 2, case
 
 
-def test_more_ranks_than_examples_are_refused_on_every_rank(results: Any) -> None:
-    for of_rank in results(3, {"few": {"train": {"global_batch": 2}}})["few"]:
+def test_more_ranks_than_examples_are_refused_on_every_rank(results: dict[int, Found]) -> None:
+    for of_rank in results[3]["few"]:
         assert "train.global_batch=2 is less than the 3 ranks" in of_rank["said"]
         assert of_rank["seen"] == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -113,30 +112,22 @@ def scored_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def processes(
-    scored_corpus: Path, encoder_directory: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[int, str], Path]:
-    """Folder of all cases (or stops) on some number of ranks; every group of processes is started once."""
-    done: dict[tuple[int, str], Path] = {}
-
-    def of(ranks: int, kind: str) -> Path:
-        if (ranks, kind) not in done:
-            target = tmp_path_factory.mktemp(f"{kind}-{ranks}")
-            cases = json.dumps({"cases": CASES, "stops": STOPS}[kind])
-            run_ranks(PROGRAM, ranks, [str(scored_corpus), str(encoder_directory), str(target), cases])
-            done[ranks, kind] = target
-        return done[ranks, kind]
-
-    return of
+def trained(scored_corpus: Path, encoder_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Number of ranks -> folder with what every case left there."""
+    cases = {1: CASES, 2: CASES | STOPS, 3: CASES, 4: CASES}
+    folders = {ranks: tmp_path_factory.mktemp(f"ranks-{ranks}") for ranks in cases}
+    fixed = [str(scored_corpus), str(encoder_directory)]
+    run_ranks(PROGRAM, [(n, [*fixed, str(folder), json.dumps(cases[n])]) for n, folder in folders.items()])
+    return folders
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 @pytest.mark.parametrize("case", CASES)
 def test_any_number_of_ranks_gives_the_gradients_losses_and_weights_of_one(
-    ranks: int, case: str, processes: Callable[[int, str], Path]
+    ranks: int, case: str, trained: dict[int, Path]
 ) -> None:
-    one = Trained.read(processes(1, "cases") / case.removesuffix("_gradcache"))
-    several = Trained.read(processes(ranks, "cases") / case)
+    one = Trained.read(trained[1] / case.removesuffix("_gradcache"))
+    several = Trained.read(trained[ranks] / case)
     assert several.gradients.keys() == one.gradients.keys()
     largest = max(float(np.linalg.norm(g)) for g in one.gradients.values())
     assert largest > 1e-3
@@ -147,10 +138,8 @@ def test_any_number_of_ranks_gives_the_gradients_losses_and_weights_of_one(
         assert np.abs(several.weights[name] - weights).max() < 1e-4, name
 
 
-def test_the_case_with_everything_trains_the_temperature_on_hard_negatives(
-    processes: Callable[[int, str], Path],
-) -> None:
-    plain, rich = (Trained.read(processes(1, "cases") / case) for case in ("hybrid", "everything"))
+def test_the_case_with_everything_trains_the_temperature_on_hard_negatives(trained: dict[int, Path]) -> None:
+    plain, rich = (Trained.read(trained[1] / case) for case in ("hybrid", "everything"))
     assert "objective.log_temperature" in rich.gradients and "objective.log_temperature" not in plain.gradients
     assert abs(float(rich.gradients["objective.log_temperature"])) > 1e-3
 
@@ -159,14 +148,12 @@ def stopped(folder: Path) -> list[str]:
     return [json.loads((folder / f"rank-{rank}.json").read_text())["stopped"] for rank in (0, 1)]
 
 
-def test_ranks_that_plan_different_batches_are_stopped_and_named(processes: Callable[[int, str], Path]) -> None:
-    messages = stopped(processes(2, "stops") / "disagree")
+def test_ranks_that_plan_different_batches_are_stopped_and_named(trained: dict[int, Path]) -> None:
+    messages = stopped(trained[2] / "disagree")
     assert all("rank(s) [1] planned another batch than rank 0" in message for message in messages)
 
 
-def test_a_rank_whose_numbers_are_not_finite_stops_all_ranks_and_is_named(
-    processes: Callable[[int, str], Path],
-) -> None:
-    messages = stopped(processes(2, "stops") / "poisoned")
+def test_a_rank_whose_numbers_are_not_finite_stops_all_ranks_and_is_named(trained: dict[int, Path]) -> None:
+    messages = stopped(trained[2] / "poisoned")
     assert messages[0] == messages[1]
     assert messages[0].startswith("step 0: loss nan, gradient norm nan: not finite on rank(s) [1] (weights)")
