@@ -111,7 +111,9 @@ class Shares:
         counts = np.array([rest], dtype=np.int64)
         for whole, split in itertools.pairwise(self._levels):
             left = (2 * counts * split[::2] + whole) // np.maximum(2 * whole, 1)
-            counts = np.stack([left, counts - left], axis=1).reshape(-1)
+            both = np.empty(2 * len(counts), dtype=np.int64)
+            both[::2], both[1::2] = left, counts - left
+            counts = both
         return np.asarray(periods * self._parts + counts[: len(self._parts)])
 
     def most(self, draws: int) -> np.ndarray:
