@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 from hybrid_core.config import EncodeConfig
 from hybrid_core.config.devices import tokenizers
@@ -73,6 +74,15 @@ def gangs_that_fit(workers: int, *, use_gpu: bool) -> int:
     if use_gpu:
         fit = min(fit, int(resources.get("GPU", 0)) // workers)
     return max(1, fit)
+
+
+def beside_driver(actor: type) -> Any:
+    """An actor of this class that costs no CPU slot and lives where the driver does: no other node's loss takes it away."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(actor).remote()
 
 
 def disconnect() -> None:

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import ray.data
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayTaskError
 
 from hybrid_core.config import Config
 from hybrid_core.config.devices import tokenizers, tokens_per_batch
 from hybrid_core.embeddings.numbers import Stored, from_columns, to_columns
 from hybrid_core.embeddings.shards import Shard, commit, make_shard
 from ray_jobs._patience import persistently
+from ray_jobs._ray.attempts import limited
 from ray_jobs._ray.cluster import threads_that_fit
 
 if TYPE_CHECKING:
@@ -50,9 +51,6 @@ _TOKENIZE = 0.5
 pieces that were lost with it must be read again. Instead their number is limited."""
 _READERS, _COMMITTERS = 2, 2
 """At most so many for each encoder at a time."""
-_REPEATED = 5
-"""So often a piece is given to an encoder again whose process or node was lost. Without a limit (Ray Data has none) a text
-that costs an encoder its life, for lack of memory say, would do so for ever."""
 
 
 def piece(name: str, kind: str, texts: pa.Table, work: float) -> pa.Table:
@@ -94,12 +92,11 @@ def encode_stream(
     if count := tokenizers(c):
         pool = ray.data.ActorPoolStrategy(size=count)
         pieces = pieces.map_batches(
-            _Tokenizer, fn_constructor_args=(model, config), compute=pool, num_cpus=_TOKENIZE,
-            max_task_retries=_REPEATED, **_ONE_ROW,
+            limited(_Tokenizer, "tokenizer"), fn_constructor_args=(model, config), compute=pool, num_cpus=_TOKENIZE, **_ONE_ROW,
         )  # fmt: skip
     encoded = pieces.map_batches(
-        encoder or Encoder, fn_constructor_args=(model, config), compute=ray.data.ActorPoolStrategy(**sizes),
-        num_cpus=c.threads, num_gpus=1 if c.use_gpu else 0, max_task_retries=_REPEATED, **_ONE_ROW,
+        limited(encoder or Encoder, "encoder"), fn_constructor_args=(model, config), compute=ray.data.ActorPoolStrategy(**sizes),
+        num_cpus=c.threads, num_gpus=1 if c.use_gpu else 0, **_ONE_ROW,
     )  # fmt: skip
     stream = encoded.map_batches(
         _commit,
@@ -121,14 +118,6 @@ def _received(stream: ray.data.Dataset) -> Iterator[tuple[str, float, float, str
         for batch in stream.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             columns = (batch[key].to_pylist() for key in ("name", "work", "seconds", "marker"))
             yield from zip(*columns, strict=True)
-    except RayActorError as error:
-        if error.actor_init_failed:
-            raise
-        raise RuntimeError(
-            f"one piece of the texts has cost {_REPEATED + 1} encoder processes their lives, one after the other ({error}); what "
-            "is committed stays. Mostly memory ran out: lower encode.rows_per_shard or encode.tokens_per_batch, or take fewer "
-            "encode.actors on a node; why a process ended stands in Ray's logs (/tmp/ray/session_latest/logs)"
-        ) from error
     except RayTaskError as error:
         raise error.cause from error
 

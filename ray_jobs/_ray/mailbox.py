@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from ray_jobs._ray.cluster import beside_driver
 
 
 class _Mailbox:
@@ -24,9 +25,8 @@ class _Mailbox:
 
 
 def open_mailbox() -> Any:
-    """An actor with `put.remote(*letter)`; it costs no CPU slot, and lives where the driver does: no other node's loss takes it away."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(_Mailbox).remote()
+    """An actor with `put.remote(*letter)`."""
+    return beside_driver(_Mailbox)
 
 
 @contextlib.contextmanager
