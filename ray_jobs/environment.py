@@ -73,6 +73,8 @@ def apply() -> None:
     if "RAY_ADDRESS" not in os.environ:
         # A local cluster: Ray Train and Data create actors in a way that Ray's core reports as errors; they are none.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        # Nobody reclaims this machine: the process that would watch for it costs every run seconds.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def test_losing_a_node_and_getting_it_back_changes_nothing(
     head = start_head(jobs, background, tmp_path_factory.getbasetemp().parent / f"e{os.getpid()}", cpus=1)
     node = head.add_node(cpus=1)
     out = jobs.home / "out"
-    jobs.env |= {"RAY_ADDRESS": head.address, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "10"}
+    jobs.env |= {"RAY_ADDRESS": head.address, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "20"}
     jobs.env |= {name: value for name, value in head.env.items() if name.startswith("RAY_AUTH")}
     process = jobs.start("train", *FLAGS, "--set", "train.steps=1000000")
 
