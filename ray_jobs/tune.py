@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from hybrid_core.config import Config, config_hash, read_only, refuse_unread, refuse_unread_by_all
+from hybrid_core.config import Config, read_only, refuse_unread, refuse_unread_by_all
 from hybrid_core.data.suites import Suite
 from hybrid_core.errors import RequestError
 from hybrid_core.measure import Measurement, notes_on
@@ -20,6 +20,7 @@ from hybrid_core.settings import as_dict, build
 from hybrid_core.storage import absolute, join
 from hybrid_core.summary import setting_means
 from ray_jobs import _tracking
+from ray_jobs._identity import request_identity
 from ray_jobs._ray.cluster import disconnect, gangs_that_fit
 from ray_jobs.cli import Job, Outcome, main
 from ray_jobs.publish import describe_training, publish_alpha_curves, publish_comparison
@@ -151,14 +152,14 @@ def _train_trials(
 
     trials = {name: (s, bases[name], tracked_runs[name]) for name, s in settings.items()}
     request = Sweep(
-        name=f"{chosen.name}-{config_hash(config)}",
+        name=f"{chosen.name}-{request_identity(config)}",
         storage_path=join(absolute(config.output), "tune"),
-        points=[{"name": name, "trial": trial} for name, trial in trials.items()],
+        points=[{"name": name} for name in trials],
         metric=chosen.objective,
         mode="max",
         concurrent=gangs_that_fit(config.train.workers, use_gpu=config.train.use_gpu),
     )
-    failed = {point["name"]: error for point, _, error in sweep(request, _Trial(tuple(suites))) if error}
+    failed = {point["name"]: error for point, _, error in sweep(request, _Trial(trials, tuple(suites))) if error}
     if failed:
         raise RuntimeError(f"trials failed: {failed}; run the same command again to continue")
     return {
@@ -187,13 +188,16 @@ def _alphas(config: Config, chosen: Space) -> dict[str, tuple[str, float]]:
 
 
 class _Trial:
-    """What one trial does, in a process of its own."""
+    """What one trial does, in a process of its own.
 
-    def __init__(self, suites: tuple[Suite, ...]) -> None:
-        self.suites = suites
+    A point holds a name only: a sweep that goes on takes what may have changed, the number of workers say, from here.
+    """
+
+    def __init__(self, trials: Trials, suites: tuple[Suite, ...]) -> None:
+        self.trials, self.suites = trials, suites
 
     def __call__(self, config: dict[str, Any]) -> None:
-        settings, base, tracked = config["point"]["trial"]
+        settings, base, tracked = self.trials[config["point"]["name"]]
         train_arm(settings, base, tracked, "trial", self.suites, inside_tune=True)
 
 
