@@ -59,11 +59,20 @@ def test_a_study_trains_evaluates_tracks_and_reports(jobs: Jobs) -> None:
 
     extras = ["--set", "evaluate.perturbations=typos,case", "--set", "evaluate.run_depth=1000"]
     extras += ["--set", "encode.actors=3", "--set", "encode.rows_per_shard=20", "--set", "encode.tokens_per_batch=256"]
-    extras += ["--set", f"encode.store={jobs.home / 'another_store'}"]  # nothing that one actor encoded is read back
-    served = jobs.run("evaluate", "--set", f"model.name=models:/{model_id}", *extras)
+    store = jobs.home / "another_store"  # nothing that one actor encoded is read back
+    extras += ["--set", f"encode.store={store}", "--set", f"model.name=models:/{model_id}"]
+    served = jobs.run("evaluate", *extras)
     assert served.status == 0, served.output
+    assert "  encoded " in served.output
     check_same_scores_with_three_actors(jobs.home, first.summary["metrics"], served.summary["metrics"])
     check_evaluation(out, served.summary["metrics"])
+
+    shards = {file: file.stat().st_mtime_ns for file in store.glob("*/shards/*")}
+    stored = jobs.run("evaluate", *extras)
+    assert stored.status == 0, stored.output
+    assert "  encoded " not in stored.output, "a second evaluation of a model encodes nothing"
+    assert shards == {file: file.stat().st_mtime_ns for file in store.glob("*/shards/*")} != {}
+    assert stored.summary["metrics"] == served.summary["metrics"]
 
 
 def check_same_scores_with_three_actors(home: Path, one: dict[str, float], three: dict[str, float]) -> None:
