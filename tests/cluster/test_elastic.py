@@ -74,17 +74,16 @@ def test_losing_a_node_and_getting_it_back_changes_nothing(
     head.add_node(cpus=1)
     wait_for(lambda: numbers_of_workers(out) == [2, 1, 2], "the second worker")
     end = reaches(max(checkpoints(out)) + 20)
-    ours = weights(checkpoints(out)[end])
+    ours, early = (weights(checkpoints(out)[step]) for step in (end, end - 10))
     wait_for(lambda: max(step for step, _ in losses(out)) >= end, "the last points of the curve")
     os.killpg(process.pid, signal.SIGKILL)
 
     for name in [name for name in jobs.env if name.startswith("RAY_")]:
         jobs.env.pop(name)
-    calm = jobs.run("train", *FLAGS, "--set", f"train.steps={end}", "--set", "train.workers=1", "--set", "train.min_workers=1",
-                    "--set", f"output={jobs.home / 'calm'}")  # fmt: skip
+    one = ["--set", "train.workers=1", "--set", "train.min_workers=1", "--set", f"train.checkpoint_every={end}"]
+    calm = jobs.run("train", *FLAGS, *one, "--set", f"train.steps={end}", "--set", f"output={jobs.home / 'calm'}")
     assert calm.status == 0, calm.output
     reference = weights(checkpoints(jobs.home / "calm")[end])
-    early = weights(checkpoints(jobs.home / "calm")[end - 10])
     assert np.abs(ours - reference).max() < 0.1 * np.abs(early - reference).max()
     expected = dict(losses(jobs.home / "calm"))
     curve = [(step, loss) for step, loss in losses(out) if step <= end]

@@ -49,7 +49,8 @@ def checkpointed_steps(out: Path) -> list[int]:
 
 def test_two_workers_one_killed_then_the_driver_then_four_workers_equal_one_undisturbed_worker(jobs: Jobs) -> None:
     calm, out = jobs.home / "calm", jobs.home / "out"
-    one = jobs.run("train", *LONG, "--set", "train.workers=1", "--set", f"output={calm}")
+    rarely = ["--set", "train.checkpoint_every=240"]  # a report of a checkpoint takes most of a second
+    one = jobs.run("train", *LONG, *rarely, "--set", "train.workers=1", "--set", f"output={calm}")
     assert one.status == 0, one.output
 
     process = jobs.start("train", *LONG)
