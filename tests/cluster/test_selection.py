@@ -18,7 +18,7 @@ from .conftest import Jobs, processes_below, wait_for
 
 SELECT = "made_up/multi/mAP"
 SETTINGS = {
-    "train.steps": 120, "train.evaluate_every": 5, "train.select": SELECT, "train.patience": 8, "train.keep_checkpoints": 2,
+    "train.steps": 60, "train.evaluate_every": 5, "train.select": SELECT, "train.patience": 4, "train.keep_checkpoints": 2,
     "train.checkpoint_every": 7, "train.log_every": 3, "train.epsilon": 1e-5,
 }  # fmt: skip
 FLAGS = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
@@ -76,7 +76,7 @@ def test_a_killed_driver_and_a_damaged_checkpoint_change_neither_the_choice_nor_
     scores = curve(calm, SELECT)
     best = sorted(scores, key=lambda step: (-scores[step], step))
     assert set(kept_steps(calm)) == {*best[:2], max(scores)}
-    assert max(scores) == min(120, best[0] + 8 * 5)
+    assert max(scores) == min(60, best[0] + 4 * 5)
 
     process = jobs.start("train", *FLAGS)
     wait_for(lambda: max(kept_steps(out), default=0) >= 15, "a checkpoint after three evaluations")
@@ -85,8 +85,8 @@ def test_a_killed_driver_and_a_damaged_checkpoint_change_neither_the_choice_nor_
     resumed = jobs.run("train", *FLAGS)
     assert resumed.status == 0, resumed.output
     assert "checkpoint left out: " in resumed.output and "is not the file named in complete.json" in resumed.output
-    first = int(re.findall(r"step (\d+) of 120", resumed.output)[0])
-    assert 1 < first < 120
+    first = int(re.findall(r"step (\d+) of 60", resumed.output)[0])
+    assert 1 < first < 60
     for metric, tolerance in ((SELECT, 1e-9), ("train/loss", 1e-6)):
         there, expected = curve(out, metric), curve(calm, metric)
         assert {step for step in expected if step >= first} <= there.keys() <= expected.keys()
