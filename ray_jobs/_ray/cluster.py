@@ -10,6 +10,9 @@ from hybrid_core.config import EncodeConfig
 from hybrid_core.config.devices import tokenizers
 from hybrid_core.errors import RequestError
 
+_STARTS = 3
+"""Attempts to start a local cluster: Ray gives its agents 15 seconds, whatever the machine does (ray-project/ray issue 65983)."""
+
 
 def connect(cpus: int, gpus: int = 0) -> None:
     """Join the cluster of RAY_ADDRESS (a submitted job has it set), or start a local one with room for `cpus` processes.
@@ -30,14 +33,7 @@ def connect(cpus: int, gpus: int = 0) -> None:
         if short:
             print(f"the cluster has not {' and '.join(short)} yet; waiting until nodes with them join")
         return
-    ray.init(
-        address="local",
-        num_cpus=max(cpus, os.cpu_count() or 1),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-        object_store_memory=300_000_000,
-    )
+    _start_local(max(cpus, os.cpu_count() or 1))
     found = int(ray.cluster_resources().get("GPU", 0))
     if found < gpus:
         ray.shutdown()
@@ -45,6 +41,24 @@ def connect(cpus: int, gpus: int = 0) -> None:
             f"this machine has {found} GPU(s), the request needs {gpus}; set train.workers and encode.actors, or "
             "train.use_gpu=false and encode.use_gpu=false, or submit to a cluster (docs/cluster.md)"
         )
+
+
+def _start_local(cpus: int) -> None:
+    """Start a cluster on this machine; if its processes are too slow for Ray's patience, again."""
+    import ray
+
+    for attempt in range(1, _STARTS + 1):
+        try:
+            ray.init(
+                address="local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING,
+                object_store_memory=300_000_000,
+            )  # fmt: skip
+            return
+        except Exception as error:  # Ray has no class for it
+            ray.shutdown()
+            if "timed out during startup" not in str(error) or attempt == _STARTS:
+                raise
+            print("  Ray's processes were not up in time on this busy machine; starting them again")
 
 
 def processors(encode: EncodeConfig) -> int:
