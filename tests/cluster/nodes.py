@@ -16,6 +16,8 @@ from typing import Any
 from .conftest import Jobs, wait_for
 
 RAY = str(Path(sys.executable).with_name("ray"))
+PERSISTENTLY = ("sh", "-c", 'until "$@"; do sleep 1; done', "sh")
+"""A node ends at once if its agents are not up in 15 seconds (ray-project/ray issue 65983), which may happen on a busy machine."""
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -32,12 +34,6 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def agent_ports(ports: list[int]) -> list[str]:
-    """Ports of a node's agents (metrics first): a node that knows them need not wait until its agents have found some."""
-    names = ("metrics-export", "dashboard-agent-listen", "dashboard-agent-grpc", "runtime-env-agent")
-    return [f"--{name}-port={port}" for name, port in zip(names, ports, strict=True)]
-
-
 @dataclass
 class Head:
     """A running head node."""
@@ -52,9 +48,11 @@ class Head:
 
     def add_node(self, cpus: int) -> subprocess.Popen[str]:
         """Start a second node in a process group of its own; kill the group to lose the machine."""
+        agent, metrics = free_ports(2)
         return self.start(
-            [RAY, "start", "--block", f"--address={self.address}", f"--num-cpus={cpus}", "--object-store-memory=100000000",
-             *agent_ports(free_ports(4)), "--disable-usage-stats"],
+            [*PERSISTENTLY, RAY, "start", "--block", f"--address={self.address}", f"--num-cpus={cpus}",
+             "--object-store-memory=100000000", f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}",
+             "--disable-usage-stats"],
             env=self.env, cwd=self.jobs.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -69,10 +67,10 @@ def start_head(jobs: Jobs, start: Start, short: Path, *, cpus: int) -> Head:
     env["RAY_metrics_report_interval_ms"] = "1000"
     env |= {"RAY_health_check_period_ms": "1000", "RAY_health_check_timeout_ms": "3000"}  # a lost node is missed sooner
     env["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    gcs, dashboard, metrics, *agents = free_ports(6)
+    gcs, dashboard, agent, metrics = free_ports(4)
     start(
-        [RAY, "start", "--head", "--block", f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1",
-         *agent_ports([metrics, *agents]), f"--num-cpus={cpus}",
+        [*PERSISTENTLY, RAY, "start", "--head", "--block", f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1",
+         f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}", f"--num-cpus={cpus}",
          "--object-store-memory=200000000", f"--temp-dir={short}", "--disable-usage-stats"],
         env=env, cwd=jobs.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
