@@ -29,7 +29,7 @@ unit: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile tests/unit tests/repo
 
 cluster: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/cluster
+	$(BIN)/python -m pytest tests/cluster
 
 ui: setup
 	$(BIN)/python -m ray_jobs.ui --recipe quickstart
