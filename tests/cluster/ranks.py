@@ -37,6 +37,7 @@ for ranks, arguments, port in groups:
     if any([os.waitpid(child, 0)[1] for child in children]):
         sys.exit(1)
 """
+"""What is executed is a test's own text, handed over as an argument as with `python -c`."""
 
 
 def run_ranks(program: str, groups: Sequence[tuple[int, Sequence[str]]]) -> None:
